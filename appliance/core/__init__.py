@@ -1,0 +1,1 @@
+"""The words everybody shares; imports nothing of ours and does no I/O."""

@@ -1,0 +1,102 @@
+"""Log events as a closed set: one event, one JSON line, only known keys.
+
+No key can hold a patient attribute: there is none for it.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    """Everything that the appliance says about itself."""
+
+    SERVICE_STARTED = "service.started"
+    SERVICE_STOPPED = "service.stopped"
+    SERVICE_FAILED = "service.failed"
+    SETTINGS_REFUSED = "settings.refused"
+    ASSOCIATION_REJECTED = "association.rejected"
+    INSTANCE_RECEIVED = "instance.received"
+    INSTANCE_DUPLICATE = "instance.duplicate"
+    INSTANCE_REFUSED = "instance.refused"
+    INSTANCE_QUARANTINED = "instance.quarantined"
+    INSTANCE_INDEXED = "instance.indexed"
+    INSTANCE_CONFLICT = "instance.conflict"
+    INSTANCE_OWN = "instance.own"
+    INSTANCE_DELETED = "instance.deleted"
+    DISK_LOW = "disk.low"
+    ROUTE_CLOSED = "route.closed"
+    ROUTE_HELD = "route.held"
+    ROUTE_LATE = "route.late"
+    JOB_QUEUED = "job.queued"
+    JOB_CLAIMED = "job.claimed"
+    JOB_DONE = "job.done"
+    JOB_RETRYING = "job.retrying"
+    JOB_REFUSED = "job.refused"
+    JOB_FAILED = "job.failed"
+    JOB_LOST_CLAIM = "job.lost-claim"
+    CHILD_STARTED = "child.started"
+    CHILD_ENDED = "child.ended"
+    RESULT_SENT = "result.sent"
+    RESULT_DELIVERED = "result.delivered"
+    RESULT_HELD = "result.held"
+    DELIVERY_RETRYING = "delivery.retrying"
+    DELIVERY_FAILED = "delivery.failed"
+    PEER_UNREACHABLE = "peer.unreachable"
+    FEEDBACK_RECORDED = "feedback.recorded"
+    LOGIN_FAILED = "login.failed"
+    DRIFT_COMPUTED = "drift.computed"
+    DRIFT_ALERTED = "drift.alerted"
+
+
+KEYS = frozenset(
+    {
+        "study_instance_uid", "series_instance_uid", "sop_instance_uid", "sop_class_uid",
+        "transfer_syntax_uid", "calling_ae_title", "called_ae_title", "peer_address", "status",
+        "role", "process", "route", "pipeline", "version", "job", "attempt", "worker", "device",
+        "destination", "delivery", "seconds", "size", "count", "reason", "spool_name", "signal",
+        "account", "feature", "statistic", "value", "free", "path", "error",
+    }
+)  # fmt: skip
+
+_LOGGER = logging.getLogger("appliance")
+
+
+def log_event(event: Event, /, *, level: int = logging.INFO, **fields: object) -> None:
+    """Write one event. Raises ValueError for a key that is not in KEYS."""
+    unknown = fields.keys() - KEYS
+    if unknown:
+        raise ValueError(f"log keys not allowed: {sorted(unknown)}")
+    _LOGGER.log(level, event.value, extra={"fields": fields})
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; foreign libraries' records keep their text as `message`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: Mapping[str, object] = getattr(record, "fields", {})
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+        }
+        if record.name == _LOGGER.name:
+            line["event"] = record.getMessage()
+        else:
+            line |= {"logger": record.name, "message": record.getMessage()}
+        line |= fields
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def log_to_stderr(*, level: int = logging.INFO) -> None:
+    """Send all records as JSON lines to standard error (systemd's journal reads it)."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    _LOGGER.setLevel(level)

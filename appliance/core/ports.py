@@ -1,0 +1,32 @@
+"""What rooms need from outside without knowing who gives it."""
+
+from enum import StrEnum
+from typing import Protocol
+
+from appliance.core.model import ReceivedInstance
+
+
+class Role(StrEnum):
+    """A process of the appliance; also the name under which it can be woken."""
+
+    RECEIVE = "receive"
+    ORCHESTRATE = "orchestrate"
+    WORK = "work"
+    DELIVER = "deliver"
+    WEB = "web"
+    SCHEDULE = "schedule"
+
+
+class InstanceSink(Protocol):
+    """Told of every instance that is durable in the spool, before the peer is answered.
+
+    The spool entry is the hand-over; this call is a hint that may get lost.
+    """
+
+    def received(self, instance: ReceivedInstance) -> None: ...
+
+
+class Wakeup(Protocol):
+    """Tells another process that there may be work. May get lost; a 1 s poll is the net."""
+
+    def wake(self, role: Role) -> None: ...
