@@ -34,8 +34,7 @@ class Grid:
 
     def index_from(self, other: "Grid") -> Float64:
         """Return the 4x4 matrix that turns indices of `other` into indices of this grid."""
-        matrix: Float64 = np.linalg.solve(self.affine, other.affine)
-        return matrix
+        return np.linalg.solve(self.affine, other.affine).astype(np.float64)
 
 
 def linear(array: Float32, source: Grid, target: Grid) -> Float32:
@@ -115,9 +114,9 @@ def _reached(
     sizes: torch.Size, matrix: Float64, shape: tuple[int, int, int]
 ) -> tuple[list[int], list[int]]:
     """Return the box of target indices that can lie within the values."""
-    corners = np.array(
-        [[*corner, 1] for corner in np.ndindex(2, 2, 2)], dtype=float
-    ) * np.array([*(n + 1 for n in sizes), 1])
+    corners = np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)], dtype=float) * np.array(
+        [*(n + 1 for n in sizes), 1]
+    )
     corners[:, :3] -= 1
     there = np.linalg.solve(matrix, corners.T)[:3]
     low = np.clip(np.floor(there.min(axis=1)), 0, shape).astype(int)
@@ -135,9 +134,7 @@ def _sample(
     coordinates = []
     for axis, size in enumerate(values.shape[1:]):
         a, b, c, shift = (float(number) for number in matrix[axis])
-        index = (
-            a * axes[0][:, None, None] + b * axes[1][None, :, None] + c * axes[2] + shift
-        )
+        index = a * axes[0][:, None, None] + b * axes[1][None, :, None] + c * axes[2] + shift
         coordinates.append((2.0 * index / max(size - 1, 1) - 1.0).to(values.dtype))
     grid = torch.stack(coordinates[::-1], dim=-1)[None]
     return functional.grid_sample(

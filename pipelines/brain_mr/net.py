@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,12 +36,16 @@ def load(folder: Path, device: str) -> nn.Sequential:
             last.append(activation)
         elif kind != "InputLayer":
             raise PermanentPipelineError(f"model.json: a layer {kind} is not known")
-    # Channels last is 2.7 times faster than channels first on a CPU for these dilations.
-    return net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    for parameter in net.parameters():
+        parameter.requires_grad = False
+        # Channels last is 2.7 times faster than channels first on a CPU for these dilations.
+        if parameter.dim() == 5:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+    return net.eval().to(device)
 
 
-def _read_weights(manifest: list[dict[str, object]], folder: Path) -> dict[str, torch.Tensor]:
-    entries = [entry for group in manifest for entry in group["weights"]]  # type: ignore[attr-defined]
+def _read_weights(manifest: list[dict[str, Any]], folder: Path) -> dict[str, torch.Tensor]:
+    entries = [entry for group in manifest for entry in group["weights"]]
     numbers = np.fromfile(folder / "model.bin", dtype="<f4")
     if sum(math.prod(entry["shape"]) for entry in entries) != numbers.size:
         raise PermanentPipelineError("model.bin: does not hold as many numbers as model.json says")
@@ -53,17 +58,20 @@ def _read_weights(manifest: list[dict[str, object]], folder: Path) -> dict[str, 
     return found
 
 
-def _convolution(config: dict[str, object], weights: dict[str, torch.Tensor]) -> nn.Conv3d:
+def _convolution(config: dict[str, Any], weights: dict[str, torch.Tensor]) -> nn.Conv3d:
     # Kernels are stored (depth, height, width, in, out); torch wants (out, in, D, H, W).
     kernel = weights[f"{config['name']}/kernel"].permute(4, 3, 0, 1, 2).contiguous()
-    dilation = tuple(config["dilation_rate"])  # type: ignore[arg-type]
-    sizes = kernel.shape[2:]
-    padding = tuple(d * (size - 1) // 2 for d, size in zip(dilation, sizes, strict=True))
+    a, b, c = config["dilation_rate"]
+    i, j, k = kernel.shape[2:]
     layer = nn.Conv3d(
-        kernel.shape[1], kernel.shape[0], tuple(sizes), padding=padding, dilation=dilation
+        kernel.shape[1],
+        kernel.shape[0],
+        (i, j, k),
+        padding=(a * (i - 1) // 2, b * (j - 1) // 2, c * (k - 1) // 2),
+        dilation=(a, b, c),
     )
-    layer.weight.data = kernel
-    layer.bias.data = weights[f"{config['name']}/bias"]  # type: ignore[union-attr]
+    layer.weight = nn.Parameter(kernel)
+    layer.bias = nn.Parameter(weights[f"{config['name']}/bias"])
     return layer
 
 
