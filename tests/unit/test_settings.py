@@ -122,7 +122,9 @@ def test_pages_open_to_others_are_fine_with_a_certificate() -> None:
 
 
 def test_a_pipeline_that_is_not_shipped_needs_its_path() -> None:
-    text = WHOLE.replace("brain-mr: {timeout", "brain-m: {timeout").replace("[brain-mr]", "[brain-m]")
+    text = WHOLE.replace("brain-mr: {timeout", "brain-m: {timeout").replace(
+        "[brain-mr]", "[brain-m]"
+    )
     assert only_problem(text).startswith(
         "a.yaml:5: pipelines.brain-m: is not shipped; did you mean 'brain-mr'?; or write its path"
     )
