@@ -4,7 +4,7 @@ import struct
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom import dcmread
@@ -13,8 +13,13 @@ from pydicom.errors import InvalidDicomError
 
 from appliance.core import product
 from appliance.core.errors import BadInstance
-from appliance.core.model import Attributes, AttributeValue, InstanceSummary, SeriesSummary
-from appliance.core.model import StudySummary as Study
+from appliance.core.model import (
+    Attributes,
+    AttributeValue,
+    InstanceSummary,
+    SeriesSummary,
+    StudySummary,
+)
 from appliance.core.uids import is_usable_uid
 from appliance.intake.elements import attributes_of, tags_to_read, values_of
 
@@ -75,7 +80,8 @@ def read_header(path: Path, attributes: Iterable[str]) -> Header:
             dataset = dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
             return _header(dataset, names)
         except _UNREADABLE as error:
-            raise BadInstance(f"not readable as DICOM: {type(error).__name__}: {error}") from error
+            # Only the error's kind: its text may quote what stands in the header.
+            raise BadInstance(f"not readable as DICOM ({type(error).__name__})") from error
 
 
 def _header(dataset: Dataset, names: Sequence[str]) -> Header:
@@ -119,13 +125,13 @@ def _is_own(dataset: Dataset) -> bool:
     return any(product.APPLIANCE_DEVICE_UID in device for device in devices)
 
 
-def study_summary(study_instance_uid: str, headers: Iterable[Header]) -> Study:
+def study_summary(study_instance_uid: str, headers: Iterable[Header]) -> StudySummary:
     """Return the study that these headers make, series and instances in a fixed order."""
     by_series: dict[str, list[InstanceSummary]] = {}
     for header in headers:
         by_series.setdefault(header.series_instance_uid, []).append(header.summary)
     series = tuple(_series(uid, by_series[uid]) for uid in sorted(by_series))
-    return Study(
+    return StudySummary(
         study_instance_uid=study_instance_uid,
         attributes=shared_by(one.attributes for one in series),
         series=series,
@@ -183,17 +189,4 @@ class HeaderCache:
             self._values.clear()
         summary = header.summary
         same = {k: self._values.setdefault(v, v) for k, v in summary.attributes.items()}
-        return Header(
-            study_instance_uid=header.study_instance_uid,
-            series_instance_uid=header.series_instance_uid,
-            patient_id=header.patient_id,
-            issuer_of_patient_id=header.issuer_of_patient_id,
-            accession_number=header.accession_number,
-            is_own=header.is_own,
-            summary=InstanceSummary(
-                sop_instance_uid=summary.sop_instance_uid,
-                sop_class_uid=summary.sop_class_uid,
-                number_of_frames=summary.number_of_frames,
-                attributes=same,
-            ),
-        )
+        return replace(header, summary=replace(summary, attributes=same))

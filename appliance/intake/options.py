@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from appliance.core.model import Priority
 from appliance.routing.rules import PipelineInputs, Route
-from results_store.commands import SendTo
+from results_store.jobs import SendTo
 
 
 class Ceiling(StrEnum):
@@ -33,6 +33,7 @@ class CompleteOptions:
     quiet: timedelta  # since the last image of the series that were chosen
     at_most: timedelta  # since the last image of the study; then something is done
     then: Ceiling = Ceiling.HOLD
+    query: str | None = None  # the peer that is asked how many images each series has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
