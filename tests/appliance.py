@@ -5,6 +5,7 @@ with appliance(tmp_path, pacs_port=pacs.port) as site:
     site.wait_for_jobs(study_uid, "done")
 """
 
+import html
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import requests
 import yaml
 
 from appliance.core.clock import SystemClock
@@ -97,6 +99,13 @@ class Appliance:
         rows = self.store.routes.of_study
         self._wait(lambda: [status.state for status in rows(study)] == [state], seconds)
         return rows(study)[0]
+
+    def page(self, study: str) -> str:
+        """Return the review page's text, opened by a signed link as from the PACS."""
+        url = self.command("link", study).strip()
+        answer = requests.get(url, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return html.unescape(answer.text)
 
     def _wait(self, reached: Callable[[], bool], seconds: float) -> None:
         def look() -> bool:

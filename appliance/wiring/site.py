@@ -62,7 +62,7 @@ class Site:
             self.wakeup.wake(role)
 
     def secret(self, name: str) -> bytes:
-        """Return a key of 32 random bytes that only this installation has; made when first asked."""
+        """Return a key of 32 random bytes of this installation alone; made when first asked."""
         path = self.folders.secrets / name
         try:
             return _read_key(path)
