@@ -7,6 +7,7 @@ import pytest
 
 from tests.appliance import Appliance, appliance, settings
 from tests.counterparts import Orthanc, free_port, orthanc
+from tests.system.phantom import phantom_series
 
 
 @pytest.fixture(scope="session")
@@ -34,13 +35,3 @@ def site(pacs_and_site: tuple[Orthanc, Appliance]) -> Appliance:
 def phantom(tmp_path: Path) -> list[Path]:
     """A fresh MR study with a bright block off the centre: 3 × 4 × 5 voxels of 1 mm."""
     return phantom_series(tmp_path / "phantom")
-
-
-def phantom_series(folder: Path, **attributes: object) -> list[Path]:
-    import numpy as np
-
-    from tests.builders import mr_series
-
-    pixels = np.full((10, 24, 32), 20, np.uint16)
-    pixels[3:6, 4:8, 20:25] = 900
-    return mr_series(folder, pixels=pixels, **attributes)

@@ -11,7 +11,7 @@ from appliance.core.states import DeliveryState, JobState, RouteState
 from tests.appliance import BRIGHT_ROUTE, Appliance, appliance, settings
 from tests.builders import ct_series
 from tests.counterparts import Orthanc, free_port, orthanc, storescu, wait_until
-from tests.system.conftest import phantom_series
+from tests.system.phantom import BLOCK_ML, phantom_series
 
 RESULT_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.88.34": "sr",  # Comprehensive 3D SR
@@ -44,7 +44,7 @@ def test_results_arrive_in_the_study_that_they_are_about(
     assert results_in(pacs, study) == ["seg", "sr"]
     (job,) = site.store.jobs.of_study(study)
     (finding,) = site.store.results.findings(job.job_id)
-    assert finding.measurements[0].value == pytest.approx(0.060)  # 3 × 4 × 5 mm³
+    assert finding.measurements[0].value == pytest.approx(BLOCK_ML)
 
 
 def test_our_own_result_that_comes_back_starts_nothing(
