@@ -11,7 +11,7 @@ from appliance.core.quantities import format_size
 from appliance.core.states import DeliveryState, JobState
 from appliance.settings import Settings
 from appliance.wiring import client_of
-from results_store import Store
+from results_store.store import Store
 from scp.spool import Spool
 
 _NEWEST = 1000

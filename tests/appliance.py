@@ -22,7 +22,9 @@ import yaml
 from appliance.core.clock import SystemClock
 from appliance.core.model import Delivery, Job
 from appliance.core.states import DeliveryState, JobState, RouteState
-from results_store import RouteStatus, Store, StoreOptions, open_store
+from results_store.options import StoreOptions
+from results_store.routes import RouteStatus
+from results_store.store import Store, open_store
 from tests.counterparts import free_port, listens, wait_until
 
 PIPELINES = Path(__file__).parent / "pipelines"

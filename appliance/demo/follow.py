@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from appliance.core.model import Delivery, Job
 from appliance.core.states import DeliveryState, JobState, RouteState
 from appliance.demo.pacs import Held
-from results_store import Store
+from results_store.store import Store
 
 _JOB_UNDER_WAY = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.RETRYING})
 _DELIVERY_UNDER_WAY = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.SENT})

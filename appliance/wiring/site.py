@@ -13,7 +13,9 @@ from appliance.core.errors import ConfigError, StoreError
 from appliance.core.ports import Role
 from appliance.service import SocketWakeup
 from appliance.settings import Settings, load_settings
-from results_store import Store, StoreOptions, migrate, open_store
+from results_store.migrate import migrate
+from results_store.options import StoreOptions
+from results_store.store import Store, open_store
 from scp.spool import Spool
 
 _KEY_BYTES = 32
