@@ -75,9 +75,11 @@ class Orchestrator:
 
     def _note_pauses(self) -> None:
         paused = self._store.controls.paused()
+        now = self._clock.now()
         for kind, name in self._paused - paused:
-            for memory in self._memory.values() if kind == "route" else ():
-                memory.look_again.pop(name, None)
+            for memory in self._memory.values():
+                if kind == "route" and name in memory.look_again:
+                    memory.look_again[name] = now
         self._paused = paused
 
     def _until_next(self) -> timedelta:
