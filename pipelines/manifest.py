@@ -18,6 +18,7 @@ from appliance.core.documents import Document, parse_document
 from appliance.core.errors import ConfigError
 from appliance.core.model import Code
 from appliance.core.preferences import Preference, parse_preference
+from appliance.core.quantities import Size
 
 FILE_NAME = "pipeline.yaml"
 _HASH_BLOCK = 1 << 20
@@ -183,7 +184,7 @@ class Manifest(Document):
     intended_use: Text
     regulatory: Regulatory
     clinical_role: ClinicalRole
-    uses_gpu: bool = False
+    gpu_memory: Size | None = None  # what one run needs there; without it, it runs on the CPU only
     inputs: Annotated[tuple[Input, ...], Field(min_length=1)]
     outputs: tuple[Output, ...] = ()
     features: tuple[Text, ...] = ()  # names of the output features watched for drift
