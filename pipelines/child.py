@@ -69,8 +69,9 @@ def serve(channel: Channel, folder: Path) -> None:
 
 def _load(channel: Channel, folder: Path, request: Load) -> Pipeline:
     start = time.monotonic()
-    pipeline = build(load_manifest(folder), folder)
-    device = choose(request.device)
+    manifest = load_manifest(folder)
+    device = choose(request.device, manifest)
+    pipeline = build(manifest, folder)
     pipeline.load(device)
     channel.send(Ready(device=device, seconds=time.monotonic() - start))
     return pipeline

@@ -152,7 +152,7 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
-    def __enter__(self) -> "Channel":
+    def __enter__(self) -> typing.Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -255,10 +255,8 @@ def _close_all(descriptors: list[int]) -> None:
 
 def pack(value: object, descriptors: list[int]) -> object:
     """Return `value` as JSON can hold it; arrays are appended to `descriptors` as memfds."""
-    if isinstance(value, Enum):
-        return value.value
     if value is None or isinstance(value, str | bool | int | float):
-        return value
+        return value.value if isinstance(value, Enum) else value
     if isinstance(value, np.ndarray):
         return _pack_array(value, descriptors)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -268,8 +266,6 @@ def pack(value: object, descriptors: list[int]) -> object:
         return {str(key): pack(item, descriptors) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [pack(item, descriptors) for item in value]
-    if isinstance(value, np.generic):
-        return value.item()
     raise TypeError(f"{type(value).__name__} cannot be sent")
 
 
@@ -286,16 +282,19 @@ def unpack(hint: Any, data: Any, descriptors: list[int]) -> object:  # noqa: ANN
         item_hint = typing.get_args(hint)[1]
         return {key: unpack(item_hint, item, descriptors) for key, item in data.items()}
     if dataclasses.is_dataclass(hint):
-        hints = typing.get_type_hints(hint)
-        names = [field.name for field in dataclasses.fields(hint)]
-        values = {name: unpack(hints[name], data[name], descriptors) for name in names}
-        return typing.cast(type, hint)(**values)
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return hint(data)
+        return _unpack_dataclass(hint, data, descriptors)
     return _scalar(hint, data)
 
 
+def _unpack_dataclass(hint: Any, data: Any, descriptors: list[int]) -> object:  # noqa: ANN401
+    hints = typing.get_type_hints(hint)
+    names = [field.name for field in dataclasses.fields(hint)]
+    return hint(**{name: unpack(hints[name], data[name], descriptors) for name in names})
+
+
 def _scalar(hint: Any, data: object) -> object:  # noqa: ANN401
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return hint(data)
     if hint is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
     if hint is type(None) and data is None:
@@ -340,7 +339,7 @@ def sealed_memory(array: Array) -> int:
     """Return a memfd with the array's bytes in C order that nobody can change any more."""
     descriptor = os.memfd_create("array", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        rest = memoryview(np.ascontiguousarray(array)).cast("B")
+        rest = np.ascontiguousarray(array).data.cast("B")
         while rest:
             rest = rest[os.write(descriptor, rest) :]
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)

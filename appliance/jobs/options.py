@@ -7,6 +7,8 @@ from pathlib import Path
 
 from appliance.core.backoff import Backoff
 
+_BACKOFF = Backoff(first=timedelta(seconds=10), longest=timedelta(minutes=10), attempts=4)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineOptions:
@@ -36,9 +38,7 @@ class WorkerOptions:
     lease: timedelta = timedelta(seconds=30)
     heartbeat: timedelta = timedelta(seconds=1)
     poll: timedelta = timedelta(seconds=1)
-    backoff: Backoff = Backoff(
-        first=timedelta(seconds=10), longest=timedelta(minutes=10), attempts=4
-    )
+    backoff: Backoff = _BACKOFF
 
     def __post_init__(self) -> None:
         if self.heartbeat * 3 > self.lease:
