@@ -17,8 +17,10 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from appliance.core.errors import BadInstance, InputRefused
 from pipelines.attributes import shared_attributes
+from pipelines.coverage import check
 from pipelines.decode import decode_frames
 from pipelines.geometry import Stack, stack
+from pipelines.manifest import Coverage
 from pipelines.slices import Slice, slices_of
 from pipelines.volume import Float32, Volume
 
@@ -40,12 +42,14 @@ _FLOAT32_BYTES = 4
 def read_volume(
     paths: Sequence[Path],
     *,
+    coverage: Coverage | None = None,
     max_bytes: int = MAX_BYTES,
     progress: Callable[[float], None] | None = None,
 ) -> Volume:
     """Return the series in `paths` as one volume, slices sorted along their normal.
 
-    `max_bytes` bounds the array; `progress` is told 0 … 1 while pixels are decoded. Raises
+    `coverage` is what the volume has to show, as a manifest's input declares it. `max_bytes`
+    bounds the array; `progress` is told 0 … 1 while pixels are decoded. Raises
     BadInstance for a file that cannot be read, InputRefused where the files are fine but no
     single regular stack. PS3.3 C.7.6.2, C.7.6.16.
     """
@@ -55,7 +59,10 @@ def read_volume(
         # pydicom warns of values that are too long, padded or oddly written; what matters to a
         # volume is checked here and refused with a reason.
         warnings.simplefilter("ignore", UserWarning)
-        return _read_volume(paths, max_bytes, progress or (lambda _: None))
+        volume = _read_volume(paths, max_bytes, progress or (lambda _: None))
+    if coverage is not None:
+        check(volume, coverage)
+    return volume
 
 
 def _read_volume(
