@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from pathlib import Path
 
 from appliance.core.backoff import Backoff
@@ -33,8 +33,9 @@ class WorkerOptions:
     pipelines: Mapping[str, PipelineOptions]
     results: Path
     institution: str
+    time_zone: tzinfo
+    device_serial: str  # of this installation
     uid_root: str | None = None
-    warm_children: int = 2
     lease: timedelta = timedelta(seconds=30)
     heartbeat: timedelta = timedelta(seconds=1)
     poll: timedelta = timedelta(seconds=1)
@@ -43,5 +44,3 @@ class WorkerOptions:
     def __post_init__(self) -> None:
         if self.heartbeat * 3 > self.lease:
             raise ValueError("a lease is at least three heartbeats long")
-        if self.warm_children < 1:
-            raise ValueError("at least one child stays warm")
