@@ -27,7 +27,7 @@ def volume(
         modality="MR",
         attributes={
             "SeriesDescription": (description,),
-            "PatientName": ("Doe^Jane",),
+            "AccessionNumber": ("ACC-7731",),
             "EchoTime": (3.0,),
             "ScanOptions": (),
         },

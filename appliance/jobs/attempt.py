@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +20,7 @@ from appliance.jobs.options import PipelineOptions, WorkerOptions
 from appliance.jobs.results import keep_only, write_object
 from pipelines.base import PipelineOutput
 from pipelines.encode import EncodedObject, PriorObject, RunContext, encode
+from pipelines.features import intensity_features, metadata_features
 from pipelines.manifest import load_manifest
 from pipelines.series import read_volume
 from pipelines.volume import Volume
@@ -117,15 +120,16 @@ class Attempt:
         return paths
 
     def _read(self, paths: Mapping[str, list[Path]]) -> Mapping[str, Volume]:
+        volumes: dict[str, Volume] = {}
         with self._phase("read", 0.0):
-            share = _READ / max(len(paths), 1)
-            return {
-                name: read_volume(
-                    files,
-                    progress=lambda done, at=number: self._tell(share * (at + done), "read"),
-                )
-                for number, (name, files) in enumerate(paths.items())
-            }
+            for name, files in paths.items():
+                share, before = _READ / len(paths), _READ * len(volumes) / len(paths)
+                tell = partial(self._tell_read, before, share)
+                volumes[name] = read_volume(files, progress=tell)
+        return volumes
+
+    def _tell_read(self, before: float, share: float, done: float) -> None:
+        self._tell(before + share * done, "read")
 
     def _infer(self, pipeline: PipelineOptions, volumes: Mapping[str, Volume]) -> Outcome:
         self._tell(_READ, "load")
@@ -143,8 +147,9 @@ class Attempt:
         if outcome is None:
             raise Released
         self.seconds |= outcome.seconds
-        _check_numbers(outcome.output.result)
-        return outcome
+        result = with_features(outcome.output.result, volumes)
+        _check_numbers(result)
+        return replace(outcome, output=replace(outcome.output, result=result))
 
     def _encode(
         self,
@@ -232,6 +237,24 @@ class Attempt:
     def _check_wanted(self) -> None:
         if self._heartbeat.is_lost:
             raise StaleClaim(f"job {self._job.job_id} is not this worker's any more")
+
+
+def with_features(result: PipelineResult, volumes: Mapping[str, Volume]) -> PipelineResult:
+    """Return `result` with how each input was acquired and how bright it is, for drift.
+
+    What the pipeline said itself stays. Where it has several inputs, their names stand in front.
+    """
+    known = {(feature.group, feature.name) for feature in result.features}
+    added = [
+        feature if len(volumes) == 1 else replace(feature, name=f"{name}.{feature.name}")
+        for name, volume in volumes.items()
+        for feature in (
+            *metadata_features(volume.attributes, images=len(volume.frames)),
+            *intensity_features(volume),
+        )
+    ]
+    fresh = (item for item in added if (item.group, item.name) not in known)
+    return replace(result, features=(*result.features, *fresh))
 
 
 def _check_numbers(result: PipelineResult) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.errors import (
@@ -166,7 +166,7 @@ def reason_of(error: BaseException, trace: TracebackType | None) -> str:
     return f"internal error: {name}{place}; the log has more"
 
 
-def _who(job: Job) -> dict[str, object]:
+def _who(job: Job) -> dict[str, Any]:
     return {
         "job": job.job_id,
         "attempt": job.attempt,

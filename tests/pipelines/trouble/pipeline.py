@@ -57,7 +57,9 @@ class Trouble:
 
 
 def crash(study: PipelineInput) -> None:
-    print("about to die with", study.volumes["image"].attributes["PatientName"], file=sys.stderr)
+    print(
+        "about to die with", study.volumes["image"].attributes["AccessionNumber"], file=sys.stderr
+    )
     sys.stderr.flush()
     os.kill(os.getpid(), signal.SIGSEGV)
 
