@@ -84,6 +84,7 @@ def insert_if_absent(connection: Connection, table: Table, values: dict[str, Any
     """Return whether the row was inserted; a row with the same key stays as it is."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
+    statement = statement.execution_options(preserve_rowcount=True)
     return connection.execute(statement).rowcount == 1
 
 
