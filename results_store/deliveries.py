@@ -52,7 +52,7 @@ class Deliveries:
                 return None
             return read_delivery(connection, row.id)
 
-    def move(  # noqa: PLR0917  (one call, in the order in which it reads)
+    def move(
         self,
         delivery_id: int,
         worker: str,

@@ -55,7 +55,7 @@ def export(
         raise StoreError(f"{folder}: {error.strerror or error}") from error
 
 
-def _batches(sheet: Sheet, partitions: Any) -> Iterator[Batch]:  # noqa: ANN401
+def _batches(sheet: Sheet, partitions: Any) -> Iterator[Batch]:
     for rows in partitions:
         yield [
             {name: values[name] for name in sheet.fields}

@@ -103,7 +103,7 @@ class Jobs:
             )
             return renewed.rowcount == 1
 
-    def fail(  # noqa: PLR0917  (one call, in the order in which it reads)
+    def fail(
         self,
         claim: Claim,
         event: JobEvent,

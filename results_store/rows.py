@@ -8,7 +8,7 @@ from sqlalchemy import Row
 
 def columns(row: Row[*tuple[Any, ...]]) -> Mapping[Any, Any]:
     """Return the row's values by column name."""
-    return row._mapping  # noqa: SLF001  (public, in spite of its name)
+    return row._mapping  # public, in spite of its name
 
 
 def pick(row: Row[*tuple[Any, ...]], kind: type[Any], *without: str) -> dict[str, Any]:

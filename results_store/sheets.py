@@ -52,7 +52,7 @@ def sheets() -> tuple[Sheet, ...]:
     return _findings(), _feedback(), _times()
 
 
-def _superseded() -> Any:  # noqa: ANN401  (a labelled exists() has no public name)
+def _superseded() -> Any:
     newer = job.alias("newer")
     done = (newer.c.supersedes == job.c.id, newer.c.state == JobState.DONE)
     return exists().where(*done).label("superseded")
