@@ -10,6 +10,7 @@ from appliance.core.errors import IllegalTransition
 from appliance.core.model import Reason, RouteDecision, SelectedInput
 from appliance.core.states import ROUTE_TRANSITIONS, RouteEvent, RouteState, next_state
 from results_store.engine import Database, insert_if_absent
+from results_store.rows import pick
 from results_store.schema.queue import decision as decision_table
 from results_store.schema.queue import job, route_event, study_route
 from results_store.schema.received import study
@@ -199,7 +200,7 @@ def add_decision(
     )
 
 
-def _write(connection: Connection, row_id: int, study_uid: str, **values: Any) -> None:
+def _write(connection: Connection, row_id: int, study_uid: str, **values: object) -> None:
     images = select(study.c.instance_count).where(study.c.study_instance_uid == study_uid)
     seen: int = connection.scalar(images) or 0
     connection.execute(
@@ -208,8 +209,7 @@ def _write(connection: Connection, row_id: int, study_uid: str, **values: Any) -
 
 
 def _to_status(row: Row[Any]) -> RouteStatus:
-    names = [name for name in RouteStatus.__dataclass_fields__ if name != "state"]
-    return RouteStatus(state=RouteState(row.state), **{name: row._mapping[name] for name in names})
+    return RouteStatus(state=RouteState(row.state), **pick(row, RouteStatus, "state"))
 
 
 def _to_decision(row: Row[Any]) -> StoredDecision:
