@@ -12,7 +12,8 @@ from appliance.core.documents import suggest
 from appliance.core.errors import ConfigError, StoreError
 from appliance.core.ports import Role
 from appliance.service import SocketWakeup
-from appliance.settings import Settings, load_settings
+from appliance.settings.load import load_settings
+from appliance.settings.model import Settings
 from results_store.migrate import migrate
 from results_store.options import StoreOptions
 from results_store.store import Store, open_store
