@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from appliance.wiring.site import load, open_site
 from results_store.backup import backup
 from results_store.export import export
+
+from appliance.wiring.site import load, open_site
 from results_store.options import StoreOptions
 
 FORMATS = ("csv", "parquet")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
 from pathlib import Path
 
 from appliance.core.clock import SystemClock
@@ -110,15 +109,11 @@ def _explain(
         lines += [f"study {study.study_instance_uid}", *as_lines(said, series_labels(study))]
         decisions += as_data(said)
     lines += [f"left out: {problem}" for problem in problems]
-    return Explanation(
-        lines=tuple(lines), data={"decisions": decisions, "left_out": problems}
-    )
+    return Explanation(lines=tuple(lines), data={"decisions": decisions, "left_out": problems})
 
 
 def _attributes(options: IntakeOptions) -> frozenset[str]:
-    return attributes_needed(
-        (plan.route for plan in options.routes), options.inputs().values()
-    )
+    return attributes_needed((plan.route for plan in options.routes), options.inputs().values())
 
 
 def _plan(route: RouteSettings) -> RoutePlan:
@@ -137,5 +132,3 @@ def _plan(route: RouteSettings) -> RoutePlan:
         priority=route.priority,
         feedback_form=route.feedback,
     )
-
-

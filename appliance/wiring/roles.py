@@ -9,6 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import pydicom
+from feedback.server import WebServer
+from scp.options import AllowedPeer, ReceiverOptions
+from scp.server import Receiver
 
 from appliance.core.model import ReceivedInstance
 from appliance.core.ports import Role, Wakeup
@@ -24,9 +27,6 @@ from appliance.wiring.intake import orchestrator
 from appliance.wiring.schedule import schedule
 from appliance.wiring.site import Site
 from appliance.wiring.web import application, web_options
-from feedback.server import WebServer
-from scp.options import AllowedPeer, ReceiverOptions
-from scp.server import Receiver
 
 _IDLE = timedelta(seconds=1)
 
@@ -37,7 +37,7 @@ class _Announcer:
     def __init__(self, wakeup: Wakeup) -> None:
         self._wakeup = wakeup
 
-    def received(self, instance: ReceivedInstance) -> None:
+    def received(self, _instance: ReceivedInstance, /) -> None:
         self._wakeup.wake(Role.ORCHESTRATE)
 
 
@@ -142,9 +142,7 @@ def _web(site: Site, _stop: Stop) -> Service:
     options = web_options(site)
     server = WebServer(options, application(site, options))
     server.start()
-    return Service(
-        role=Role.WEB, step=partial(_check_alive, server), close=server.stop
-    )
+    return Service(role=Role.WEB, step=partial(_check_alive, server), close=server.stop)
 
 
 def _check_alive(server: WebServer) -> timedelta:
@@ -167,4 +165,3 @@ _BUILDERS: Mapping[Role, _Builder] = {
     Role.WEB: _web,
     Role.SCHEDULE: _schedule,
 }
-

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
+from feedback.drift_schedule import build_scheduler
+from feedback.drift_sweep import DriftOptions, DriftSweep
 
 from appliance.wiring.intake import retention
 from appliance.wiring.site import Site
-from feedback.drift_schedule import build_scheduler
-from feedback.drift_sweep import DriftOptions, DriftSweep
 
 _RETENTION_EVERY = timedelta(minutes=1)  # also how fast a full disk is answered
 

@@ -5,18 +5,18 @@ from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
-
-from appliance.core.errors import ConfigError, StoreError
-from appliance.intake.patient import patient_key
-from appliance.settings.model import Settings
-from appliance.wiring.catalogue import installed
-from appliance.wiring.site import Site
 from feedback.forms import Form, parse_form
 from feedback.links import LinkBy, sign_link
 from feedback.options import WebOptions
 from feedback.passwords import hash_password
 from feedback.site import WebSources
 from feedback.web import create_app
+
+from appliance.core.errors import ConfigError, StoreError
+from appliance.intake.patient import patient_key
+from appliance.settings.model import Settings
+from appliance.wiring.catalogue import installed
+from appliance.wiring.site import Site
 
 ROLES = ("reader", "admin")
 LINK_USER = "pacs"
@@ -71,9 +71,7 @@ def load_forms(settings: Settings) -> Mapping[str, Form]:
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{path}:1: (the whole file): cannot be read: {error}")
     wanted = {"default"} | {r.feedback for r in settings.routes if r.feedback is not None}
-    problems += [
-        f"{folder}: has no form {name}.yaml" for name in sorted(wanted - forms.keys())
-    ]
+    problems += [f"{folder}: has no form {name}.yaml" for name in sorted(wanted - forms.keys())]
     if problems:
         raise ConfigError(*problems)
     return forms
