@@ -1,0 +1,191 @@
+"""Which instance a data set is, found without decoding it.
+
+The data set is walked element by element by its lengths alone: no value but the four UIDs is
+looked at, nothing is copied, nothing recurses. The walk costs a bounded number of steps; a data
+set with more elements than that is believed to be whole after its UIDs were found.
+PS3.5 section 7 (encoding), annex A (transfer syntaxes).
+"""
+
+import mmap
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from appliance.core.errors import BadInstance
+
+Buffer = bytes | mmap.mmap
+
+_SOP_CLASS = 0x00080016
+_SOP_INSTANCE = 0x00080018
+_STUDY = 0x0020000D
+_SERIES = 0x0020000E
+_IDENTITY = frozenset({_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES})
+
+_ITEM = 0xFFFEE000
+_ITEM_END = 0xFFFEE00D
+_SEQUENCE_END = 0xFFFEE0DD
+_UNDEFINED = 0xFFFFFFFF
+
+_LONG_VRS = frozenset(
+    {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+)
+_MAX_STEPS = 100_000
+_MAX_DEPTH = 100  # deeper nesting is an attack on whoever reads the file later
+_MAX_UID_BYTES = 128  # longer than any UID; what is longer is reported, not copied
+
+
+class Fault(StrEnum):
+    """What can be wrong with the structure of a data set."""
+
+    NOT_DICOM = "not-dicom"
+    TRUNCATED = "truncated"
+
+
+class MalformedDataSet(BadInstance):
+    """The bytes are no whole DICOM data set; `fault` says in which way."""
+
+    def __init__(self, fault: Fault, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The UIDs of one instance as its data set has them; empty text where one is missing."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoding:
+    order: str  # "<" or ">"
+    explicit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """Where one element's value lies; `length` is None where it ends with a delimiter."""
+
+    tag: int
+    vr: bytes
+    value: int
+    length: int | None
+
+
+EXPLICIT_LITTLE = _Encoding("<", explicit=True)
+_IMPLICIT_LITTLE = _Encoding("<", explicit=False)
+_ENCODINGS: Mapping[str, _Encoding] = {
+    ImplicitVRLittleEndian: _IMPLICIT_LITTLE,
+    ExplicitVRBigEndian: _Encoding(">", explicit=True),
+}
+
+
+def identify(data: Buffer, start: int, transfer_syntax_uid: str) -> Identity:
+    """Return the UIDs of the data set that begins at `start` and goes to the end of `data`.
+
+    Raises MalformedDataSet where the bytes are no data set, or end inside an element.
+    """
+    encoding = _ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE)
+    found: dict[int, str] = {}
+    try:
+        for element in _top_level(data, start, encoding):
+            if element.tag in _IDENTITY and element.tag not in found:
+                found[element.tag] = _uid(data, element)
+    except OutOfBounds:
+        if _SOP_CLASS not in found:
+            raise MalformedDataSet(
+                Fault.NOT_DICOM, "the bytes are not a DICOM data set in the agreed transfer syntax"
+            ) from None
+        raise MalformedDataSet(Fault.TRUNCATED, "the data set ends inside an element") from None
+    return Identity(
+        study_instance_uid=found.get(_STUDY, ""),
+        series_instance_uid=found.get(_SERIES, ""),
+        sop_instance_uid=found.get(_SOP_INSTANCE, ""),
+        sop_class_uid=found.get(_SOP_CLASS, ""),
+    )
+
+
+class OutOfBounds(Exception):
+    """The next header or value is not where it must be."""
+
+
+def _uid(data: Buffer, element: Element) -> str:
+    length = min(element.length or 0, _MAX_UID_BYTES)
+    raw = bytes(data[element.value : element.value + length])
+    return raw.decode("ascii", "replace").strip("\0 ")
+
+
+def read_element(data: Buffer, position: int, encoding: _Encoding = EXPLICIT_LITTLE) -> Element:
+    """Return the element whose header begins at `position`. Raises OutOfBounds."""
+    try:
+        group, number = struct.unpack_from(encoding.order + "HH", data, position)
+        tag = group << 16 | number
+        if not encoding.explicit or group == 0xFFFE:
+            vr, value = b"", position + 8
+            (length,) = struct.unpack_from(encoding.order + "I", data, position + 4)
+        else:
+            vr = bytes(data[position + 4 : position + 6])
+            if not (vr.isalpha() and vr.isupper()):
+                raise OutOfBounds
+            if vr in _LONG_VRS:
+                value = position + 12
+                (length,) = struct.unpack_from(encoding.order + "I", data, position + 8)
+            else:
+                value = position + 8
+                (length,) = struct.unpack_from(encoding.order + "H", data, position + 6)
+    except struct.error:
+        raise OutOfBounds from None
+    if length == _UNDEFINED:
+        return Element(tag, vr, value, None)
+    if value + length > len(data):
+        raise OutOfBounds
+    return Element(tag, vr, value, length)
+
+
+def _top_level(data: Buffer, start: int, encoding: _Encoding) -> Iterator[Element]:
+    """Yield each element that is not inside a sequence, as far as the steps reach."""
+    position, steps = start, _MAX_STEPS
+    while position < len(data) and steps > 0:
+        element = read_element(data, position, encoding)
+        if element.tag >> 16 == 0xFFFE:
+            raise OutOfBounds
+        yield element
+        if element.length is None:
+            position, steps = _skip(data, element, encoding, steps)
+        else:
+            position, steps = element.value + element.length, steps - 1
+
+
+def _skip(data: Buffer, opening: Element, encoding: _Encoding, steps: int) -> tuple[int, int]:
+    """Return where the value of undefined length ends, and the steps that are left.
+
+    `stack` has one encoding for each open sequence and for each open item in turn: an even depth
+    means that elements follow, an odd one that items do. UN of undefined length holds implicit VR
+    (PS3.5 section 6.2.2).
+    """
+    stack = [_inside(opening, encoding)]
+    position = opening.value
+    while stack and steps > 0:
+        steps -= 1
+        element = read_element(data, position, stack[-1])
+        position = element.value + (element.length or 0)
+        expects_items = len(stack) % 2 == 1
+        if element.tag == (_SEQUENCE_END if expects_items else _ITEM_END):
+            stack.pop()
+        elif (element.tag == _ITEM) is not expects_items:
+            raise OutOfBounds
+        elif element.length is None:
+            stack.append(_inside(element, stack[-1]))
+            if len(stack) > 2 * _MAX_DEPTH:
+                raise MalformedDataSet(Fault.NOT_DICOM, "sequences are nested too deeply")
+    return position, steps
+
+
+def _inside(element: Element, encoding: _Encoding) -> _Encoding:
+    return _IMPLICIT_LITTLE if element.vr == b"UN" else encoding

@@ -1,0 +1,85 @@
+"""One temporary folder a process, held by flock: a folder that nobody holds is swept.
+
+The lock is the kernel's, so it ends with the process however that ends. A folder is only ours
+when it is locked and still has its name: another process may have swept it in between.
+"""
+
+import fcntl
+import itertools
+import os
+import threading
+from pathlib import Path
+from secrets import token_hex
+
+
+class Scratch:
+    """The temporary folder of this process under `root`, made when it is first needed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._guard = threading.Lock()
+        self._numbers = itertools.count()
+        self._owner = 0
+        self._folder = root
+
+    def new_path(self) -> Path:
+        """Return a path in this process's folder that nobody has used."""
+        with self._guard:
+            if self._owner != os.getpid():  # first use, or we are a fork of who made it
+                self._folder = self._claim()
+                self._owner = os.getpid()
+            return self._folder / f"{next(self._numbers):x}"
+
+    def _claim(self) -> Path:
+        while True:
+            folder = self._root / f"{os.getpid()}-{token_hex(8)}"
+            folder.mkdir(mode=0o750)
+            held = _lock(folder)
+            if held is not None:
+                if _is(folder, held):
+                    return folder  # the descriptor, and with it the lock, stays until we end
+                os.close(held)
+
+    def sweep(self) -> int:
+        """Remove the folders of processes that are gone; return how many files they held."""
+        removed = 0
+        with os.scandir(self._root) as entries:
+            folders = [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for folder in folders:
+            held = _lock(folder)
+            if held is None:
+                continue
+            try:
+                removed += _empty(folder)
+                folder.rmdir()
+            finally:
+                os.close(held)
+        return removed
+
+
+def _lock(folder: Path) -> int | None:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _is(folder: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(folder.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _empty(folder: Path) -> int:
+    count = 0
+    for path in folder.iterdir():
+        path.unlink()
+        count += 1
+    return count

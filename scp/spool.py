@@ -1,0 +1,162 @@
+"""The spool: received instances as files, and the only place that knows how they lie.
+
+    tmp/<process>/…          being received; swept when nobody holds the folder's lock
+    new/<name>               durable, not yet indexed: the hand-over to intake
+    images/<aa>/<name>.dcm   indexed; <aa> are the first two digits of the name
+    quarantine/<name>.dcm    of no use, with <name>.txt that says why
+
+`<name>` is a hash (see `spool_name`): no path is ever built from what a peer sent. Entries are
+placed by link(2), so two processes cannot both win, and a file is never seen half written.
+"""
+
+import mmap
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from appliance.core.errors import BadInstance
+from appliance.core.model import ReceivedInstance
+from scp import filemeta
+from scp.filemeta import Provenance
+from scp.head import identify
+from scp.incoming import IncomingInstance, described
+from scp.scratch import Scratch
+
+_NAME = re.compile(r"[0-9a-f]{64}")
+
+
+class Spool:
+    """The spool under `root`; folders that are missing are made. Safe in several processes."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._temporary = root / "tmp"
+        self._new = root / "new"
+        self._images = root / "images"
+        self._quarantine = root / "quarantine"
+        for folder in (self._temporary, self._new, self._images, self._quarantine):
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        for digits in range(256):  # all at once, so that none is made while images arrive
+            (self._images / f"{digits:02x}").mkdir(mode=0o750, exist_ok=True)
+        for folder in (self._images, root, root.parent):
+            sync_folder(folder)
+        self._scratch = Scratch(self._temporary)
+
+    # -- receiving ------------------------------------------------------------------------
+
+    def writer(self, provenance: Provenance) -> IncomingInstance:
+        """Return a new instance to be written. Raises OSError where the disk refuses."""
+        return IncomingInstance(self._scratch.new_path(), provenance, self)
+
+    def holds(self, name: str) -> bool:
+        """Return whether the instance is here, indexed or not."""
+        return self._image(name).exists() or (self._new / _checked(name)).exists()
+
+    def place(self, temporary: Path, name: str) -> bool:
+        """Link the finished file as a new entry; return False if there was one."""
+        try:
+            os.link(temporary, self._new / _checked(name))
+        except FileExistsError:
+            return False
+        return True
+
+    def make_durable(self) -> None:
+        """Return when every entry placed before is on the disk."""
+        sync_folder(self._new)
+
+    def free_bytes(self) -> int:
+        """Return how much we may still write."""
+        state = os.statvfs(self._root)
+        return state.f_bavail * state.f_frsize
+
+    def sweep(self) -> int:
+        """Remove what processes that are gone left half received; return how many files."""
+        return self._scratch.sweep()
+
+    # -- handing over ---------------------------------------------------------------------
+
+    def new_entries(self) -> tuple[str, ...]:
+        """Return the names that wait for intake, oldest first."""
+        found = []
+        with os.scandir(self._new) as entries:
+            for entry in entries:
+                if _NAME.fullmatch(entry.name):
+                    with suppress(FileNotFoundError):  # finished by another process just now
+                        found.append((entry.stat().st_mtime_ns, entry.name))
+        return tuple(name for _, name in sorted(found))
+
+    def adopt(self, name: str) -> None:
+        """Give the entry its lasting place; a second time does nothing. Raises BadInstance."""
+        target = self._image(name)
+        self._link_durably(self._new / name, target)
+
+    def finish(self, name: str) -> None:
+        """End the hand-over: intake has indexed and adopted the entry."""
+        (self._new / _checked(name)).unlink(missing_ok=True)
+
+    def quarantine(self, name: str, reason: str) -> None:
+        """Take an entry out of the way, and write down why. Raises BadInstance."""
+        source = self.path(name)
+        self._link_durably(source, self._quarantine / f"{name}.dcm")
+        (self._quarantine / f"{name}.txt").write_text(reason + "\n")
+        self.remove(name)
+
+    def remove(self, name: str) -> None:
+        """Delete an instance; whether that is allowed is the caller's knowledge."""
+        self._image(name).unlink(missing_ok=True)
+        self.finish(name)
+
+    # -- reading --------------------------------------------------------------------------
+
+    def path(self, name: str) -> Path:
+        """Return the instance's file. Raises BadInstance where there is none."""
+        for path in (self._image(name), self._new / name):
+            if path.exists():
+                return path
+        raise BadInstance(f"{name} is not in the spool")
+
+    def read(self, name: str) -> ReceivedInstance:
+        """Return what the file's meta group and UIDs tell. Raises BadInstance."""
+        try:
+            with self.path(name).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                with mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) as data:
+                    provenance, start = filemeta.decode(data)
+                    identity = identify(data, start, provenance.transfer_syntax_uid)
+        except (OSError, ValueError) as error:
+            raise BadInstance(f"{name} cannot be read: {error}") from error
+        return described(name, provenance, identity, size)
+
+    def all_names(self) -> frozenset[str]:
+        """Return every instance that is here, indexed or not."""
+        images = (path.stem for path in self._images.glob("??/*.dcm"))
+        return frozenset(filter(_NAME.fullmatch, images)) | frozenset(self.new_entries())
+
+    def _image(self, name: str) -> Path:
+        return self._images / _checked(name)[:2] / f"{name}.dcm"
+
+    def _link_durably(self, source: Path, target: Path) -> None:
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            pass  # a crash came between linking and finishing
+        except FileNotFoundError:
+            if not target.exists():
+                raise BadInstance(f"{target.stem} is not in the spool") from None
+        sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the folder's entries are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of the spool")
+    return name

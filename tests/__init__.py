@@ -1,0 +1,1 @@
+"""The tests; a package so that `tests.builders` and `tests.counterparts` can be imported."""
