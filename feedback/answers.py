@@ -140,7 +140,7 @@ class AnswerPages:
         template = "_feedback.html" if is_htmx(request) else "feedback.html"
         base = study_path(run.job.study_instance_uid)
         return self._desk.site.pages.draw(
-            request, template, visitor, status=status, base=base, run=run, **values
+            request, template, visitor, {"base": base, "run": run, **values}, status=status
         )
 
     def _answers(self, visitor: Visitor, run: RunView | None) -> tuple[Answered, ...]:
@@ -194,5 +194,5 @@ def _cannot_replace() -> PageError:
     return PageError(
         409,
         "This was not recorded",
-        "The answer that you correct was corrected meanwhile. Reload the page and look at it again.",
+        "The answer that you correct was corrected meanwhile. Reload the page and look again.",
     )

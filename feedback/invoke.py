@@ -28,21 +28,21 @@ from results_store.studies import StudyRow
 
 MOST_STUDIES = 20
 LONGEST_VALUE = 64
+_EXPIRED = (
+    "Links from the PACS work for a limited time. Open the study again from the PACS, or log in"
+    " with an account."
+)
+_FORGED = (
+    "Its signature does not fit: it was changed or cut off on the way. Open the study again from"
+    " the PACS; if that does not help, tell whoever looks after the appliance."
+)
+_TOO_LONG = (
+    "It would work for longer than this site allows. Tell whoever looks after the appliance."
+)
 LINK_PROBLEMS = {
-    LinkCheck.EXPIRED: (
-        "This link has expired",
-        "Links from the PACS work for a limited time. Open the study again from the PACS, or log"
-        " in with an account.",
-    ),
-    LinkCheck.FORGED: (
-        "This link is not valid",
-        "Its signature does not fit: it was changed or cut off on the way. Open the study again"
-        " from the PACS; if that does not help, tell whoever looks after the appliance.",
-    ),
-    LinkCheck.TOO_LONG: (
-        "This link is not valid",
-        "It would work for longer than this site allows. Tell whoever looks after the appliance.",
-    ),
+    LinkCheck.EXPIRED: ("This link has expired", _EXPIRED),
+    LinkCheck.FORGED: ("This link is not valid", _FORGED),
+    LinkCheck.TOO_LONG: ("This link is not valid", _TOO_LONG),
 }
 
 
@@ -128,7 +128,7 @@ class InvokePages:
         for study in found:
             uid = study.study_instance_uid
             self._site.store.audit.record(actor, "chooser-viewed", uid, "")
-        return self._site.pages.draw(request, "chooser.html", visitor, rows=rows)
+        return self._site.pages.draw(request, "chooser.html", visitor, {"rows": rows})
 
     def _url(self, study: StudyRow, visitor: Visitor | None, link: SignedLink | None) -> str:
         """Return a link to one of several studies that carries on the right to open it."""

@@ -29,9 +29,7 @@ class LoginPages:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._passwords = PasswordCheck()
-        self._throttle = Throttle(
-            site.sources.clock, allowed=ALLOWED_FAILURES, window=WINDOW
-        )
+        self._throttle = Throttle(site.sources.clock, allowed=ALLOWED_FAILURES, window=WINDOW)
 
     def router(self) -> APIRouter:
         """Return the routes."""
@@ -81,14 +79,12 @@ class LoginPages:
 
     def _form(self, request: Request, target: str, *, problem: str, status: int) -> Response:
         nonce = secrets.token_urlsafe(32)
-        response = self._site.pages.draw(
-            request,
-            "login.html",
-            status=status,
-            next=safe_next(target),
-            csrf=sign(self._key, "login", nonce),
-            problem=problem,
-        )
+        values = {
+            "next": safe_next(target),
+            "csrf": sign(self._key, "login", nonce),
+            "problem": problem,
+        }
+        response = self._site.pages.draw(request, "login.html", values=values, status=status)
         self._site.gate.set_login_cookie(response, nonce)
         return response
 

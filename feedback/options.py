@@ -1,11 +1,10 @@
 """What the web pages need to know of their site."""
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, timedelta, tzinfo
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from appliance.core.errors import ConfigError
 
@@ -26,13 +25,12 @@ class WebOptions:
     base_url: str
     institution: str
     link_key: bytes = field(repr=False)
-    time_zone: ZoneInfo = ZoneInfo("UTC")
+    time_zone: tzinfo = UTC
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     session_lifetime: timedelta = timedelta(hours=10)
     link_lifetime: timedelta = timedelta(hours=12)
     max_body_bytes: int = 65_536
-    picture_cache_bytes: int = 1_500_000_000
 
     @property
     def uses_tls(self) -> bool:

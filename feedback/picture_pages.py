@@ -1,14 +1,32 @@
 """Frames and masks as PNG."""
 
-from fastapi import APIRouter, Request
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from appliance.core.errors import BadInstance
-from feedback.auth import study_path
+from feedback.auth import Visitor, study_path
 from feedback.desk import Desk
 from feedback.errors import PageError, not_found
-from feedback.pictures import Slice, Stack
+from feedback.pictures import Remembered, Slice, Stack
 from results_store.studies import StudyRow
+
+REMEMBERED_LOOKS = 5000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskAddress:
+    """What the address of a mask says. `segment` is None for all segments."""
+
+    uid: str
+    series_uid: str
+    job_id: int
+    sop_uid: str
+    frame: int
+    segment: int | None = None
+    style: str = "fill"
 
 
 class PicturePages:
@@ -16,6 +34,7 @@ class PicturePages:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._audited: Remembered[tuple[bytes, str], bool] = Remembered(REMEMBERED_LOOKS)
 
     def router(self) -> APIRouter:
         """Return the routes."""
@@ -31,35 +50,26 @@ class PicturePages:
         self, request: Request, uid: str, series_uid: str, sop_uid: str, frame: int
     ) -> Response:
         """Return a frame."""
-        _, study = self._desk.enter(request, uid)
+        visitor, study = self._desk.enter(request, uid)
         stack, item = self._slice(study, series_uid, sop_uid, frame)
+        self._audited.get((visitor.key, series_uid), lambda: self._audit(visitor, uid, series_uid))
         try:
             return _png(self._desk.pictures.image(stack, item))
         except BadInstance:
             raise _unreadable() from None
 
-    def mask(
-        self,
-        request: Request,
-        uid: str,
-        series_uid: str,
-        job_id: int,
-        sop_uid: str,
-        frame: int,
-        segment: int | None = None,
-        style: str = "fill",
-    ) -> Response:
+    def mask(self, request: Request, at: Annotated[MaskAddress, Depends()]) -> Response:
         """Return the mask on a frame, of all segments or of one, filled or as outline."""
-        _, study = self._desk.enter(request, uid)
-        stack, item = self._slice(study, series_uid, sop_uid, frame)
-        path = self._desk.mask_file(self._desk.job(study, job_id).job_id)
+        _, study = self._desk.enter(request, at.uid)
+        stack, item = self._slice(study, at.series_uid, at.sop_uid, at.frame)
+        path = self._desk.mask_file(self._desk.job(study, at.job_id).job_id)
         if path is None:
             raise not_found()
-        segments = self._desk.site.store.results.segments(job_id)
-        colors = {s.number: s.color for s in segments if segment in (None, s.number)}
+        segments = self._desk.site.store.results.segments(at.job_id)
+        colors = {s.tracking_uid: s.color for s in segments if at.segment in (None, s.number)}
         pictures = self._desk.pictures
         try:
-            return _png(pictures.mask(stack, path, item, colors, outline=style == "outline"))
+            return _png(pictures.mask(stack, path, item, colors, outline=at.style == "outline"))
         except BadInstance:
             raise _unreadable() from None
 
@@ -74,7 +84,14 @@ class PicturePages:
             largest = self._desk.pictures.marks(stack, path).largest
         except BadInstance:
             raise _unreadable() from None
-        return JSONResponse({str(number): index for number, index in largest.items()})
+        segments = self._desk.site.store.results.segments(job_id)
+        found = {s.number: largest[s.tracking_uid] for s in segments if s.tracking_uid in largest}
+        return JSONResponse({str(number): index for number, index in found.items()})
+
+    def _audit(self, visitor: Visitor, uid: str, series_uid: str) -> bool:
+        """Note that a session looks at a series: once, not for each of its slices."""
+        self._desk.site.saw(visitor, "images-viewed", uid, f"series {series_uid}")
+        return True
 
     def _slice(
         self, study: StudyRow, series_uid: str, sop_uid: str, frame: int

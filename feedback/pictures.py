@@ -4,10 +4,12 @@ A frame is named by its SOP Instance UID and frame number everywhere, in the add
 and mask alike, so that a mask can never lie on another frame than its own.
 """
 
+import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -17,15 +19,8 @@ from pydicom.errors import InvalidDicomError
 
 from appliance.core.errors import BadInstance
 from pipelines.frames import PLANE_ORIENTATION, PLANE_POSITION, frame_numbers
-from pipelines.render import (
-    Color,
-    FrameGeometry,
-    Segmentation,
-    frame_geometry,
-    overlay_png,
-    read_segmentation,
-    render_frame,
-)
+from pipelines.render import Color, FrameGeometry, frame_geometry, overlay_png, render_frame
+from pipelines.segmentation import Segmentation, read_segmentation
 from results_store.studies import IndexedInstance
 
 TAGS = [
@@ -34,6 +29,7 @@ TAGS = [
     "SeriesNumber", "SeriesDescription", "SpecificCharacterSet",
 ]  # fmt: skip
 REMEMBERED = 8  # stacks and segmentations kept in memory
+REMEMBERED_TITLES = 1000
 _UNREADABLE = (OSError, InvalidDicomError, EOFError, ValueError, TypeError, LookupError)
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -70,10 +66,13 @@ class Stack:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Marks:
-    """A segmentation, and for each segment number the slice (from 0) that shows most of it."""
+    """A segmentation, and for each segment the slice (from 0) that shows most of it.
+
+    Segments go by their tracking UIDs: numbers in the object may differ from the result's.
+    """
 
     segmentation: Segmentation
-    largest: Mapping[int, int]
+    largest: Mapping[str, int]
 
 
 class Remembered(Generic[K, V]):
@@ -101,6 +100,7 @@ class Pictures:
     def __init__(self, image_path: Callable[[str], Path | None]) -> None:
         self._image_path = image_path
         self._stacks: Remembered[tuple[str, ...], Stack | None] = Remembered(REMEMBERED)
+        self._titles: Remembered[str, str] = Remembered(REMEMBERED_TITLES)
         self._marks: Remembered[tuple[Path, tuple[str, ...]], Marks] = Remembered(REMEMBERED)
 
     def stack(self, instances: Sequence[IndexedInstance]) -> Stack | None:
@@ -122,81 +122,40 @@ class Pictures:
         return self._marks.get(key, lambda: _read_marks(stack, path))
 
     def mask(
-        self, stack: Stack, path: Path, item: Slice, colors: Mapping[int, Color], *, outline: bool
+        self, stack: Stack, path: Path, item: Slice, colors: Mapping[str, Color], *, outline: bool
     ) -> bytes:
-        """Return the mask on the frame as an RGBA PNG of the same pixels. Raises BadInstance."""
-        labels = self.marks(stack, path).segmentation.labels_for(
-            item.sop_instance_uid, item.frame_number
-        )
-        return overlay_png(labels, colors, 1.0, outline=outline)
+        """Return the mask on the frame as an RGBA PNG of the same pixels.
 
+        Only segments whose tracking UID is in `colors` are drawn. Raises BadInstance.
+        """
+        found = self.marks(stack, path).segmentation
+        labels = found.labels_for(item.sop_instance_uid, item.frame_number)
+        drawn = {
+            s.number: colors[s.tracking_uid] for s in found.segments if s.tracking_uid in colors
+        }
+        return overlay_png(labels, drawn, 1.0, outline=outline)
 
-def _read_stack(found: Sequence[tuple[IndexedInstance, Path]]) -> Stack | None:
-    placed: list[tuple[tuple[float, ...], Slice]] = []
-    orientations: set[tuple[float, ...]] = set()
-    try:
-        for instance, path in found:
-            header = dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
-            for frame in range(1, instance.number_of_frames + 1):
-                number = frame if _is_multi_frame(header, instance) else None
-                orientation = frame_numbers(
-                    header, number, PLANE_ORIENTATION, "ImageOrientationPatient"
-                )
-                orientations.add(tuple(round(value, 3) for value in orientation))
-                item = Slice(
-                    sop_instance_uid=instance.sop_instance_uid, frame_number=number, path=path
-                )
-                placed.append((_place(header, number, orientation, frame), item))
-        slices = _in_order(placed, by_space=len(orientations) == 1)
-        middle = slices[len(slices) // 2]
-        geometry = frame_geometry(middle.path, middle.frame_number)
-    except (*_UNREADABLE, BadInstance):
-        return None
-    return Stack(
-        series_instance_uid=found[0][0].series_instance_uid,
-        title=_title(header),
-        slices=slices,
-        geometry=geometry,
-    )
+    def titles(self, instances: Sequence[IndexedInstance]) -> Mapping[str, str]:
+        """Return number and description of each series that is still kept."""
+        heads = {instance.series_instance_uid: instance for instance in reversed(instances)}
+        return {
+            uid: self._titles.get(instance.spool_name, partial(self._title, instance))
+            for uid, instance in heads.items()
+        }
 
-
-def _is_multi_frame(header: Dataset, instance: IndexedInstance) -> bool:
-    return "PerFrameFunctionalGroupsSequence" in header or instance.number_of_frames > 1
-
-
-def _place(
-    header: Dataset, number: int | None, orientation: tuple[float, ...], frame: int
-) -> tuple[float, ...]:
-    """Return (mm along the normal, instance number, frame); the first is NaN where not known."""
-    position = frame_numbers(header, number, PLANE_POSITION, "ImagePositionPatient")
-    along = float("nan")
-    if len(orientation) == 6 and len(position) == 3:
-        along = float(np.dot(np.cross(orientation[:3], orientation[3:]), position))
-    return (along, float(header.get("InstanceNumber") or 0), float(frame))
-
-
-def _in_order(
-    placed: Sequence[tuple[tuple[float, ...], Slice]], *, by_space: bool
-) -> tuple[Slice, ...]:
-    spatial = by_space and all(place[0] == place[0] for place, _ in placed)  # noqa: PLR0124 (NaN)
-    start = 0 if spatial else 1
-    return tuple(item for _, item in sorted(placed, key=lambda pair: pair[0][start:]))
-
-
-def _title(header: Dataset) -> str:
+    def _title(header: Dataset) -> str:
     number, description = header.get("SeriesNumber"), header.get("SeriesDescription")
     return " · ".join(str(part) for part in (number, description) if part not in (None, ""))
 
 
 def _read_marks(stack: Stack, path: Path) -> Marks:
-    try:
-        segmentation = read_segmentation(path)
-    except OSError as error:
-        raise BadInstance(f"{path.name} cannot be read: {error}") from error
+    segmentation = read_segmentation(path)
     best: dict[int, tuple[int, int]] = {}
     for index, item in enumerate(stack.slices):
         labels = segmentation.labels_for(item.sop_instance_uid, item.frame_number)
         for number, voxels in enumerate(np.bincount(labels.ravel(), minlength=1)):
             if number and voxels > best.get(number, (0, 0))[0]:
                 best[number] = (int(voxels), index)
-    return Marks(segmentation=segmentation, largest={n: index for n, (_, index) in best.items()})
+    names = {segment.number: segment.tracking_uid for segment in segmentation.segments}
+    largest = {names[number]: index for number, (_, index) in best.items() if number in names}
+    return Marks(segmentation=segmentation, largest=largest)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.datastructures import FormData
@@ -14,6 +15,7 @@ from starlette.templating import Jinja2Templates
 from appliance.core.clock import Clock
 from appliance.core.product import VERSION
 from feedback.auth import Gate, Visitor
+from feedback.banner import date_words
 from feedback.forms import Form
 from feedback.options import WebOptions
 from pipelines.manifest import Manifest
@@ -22,6 +24,9 @@ from results_store.store import Store
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 MAX_FIELDS = 100
+_DIRECTIONS = {
+    "R": "right", "L": "left", "A": "anterior", "P": "posterior", "H": "head", "F": "feet"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,9 @@ class Pages:
             lstrip_blocks=True,
         )
         environment.filters["moment"] = lambda when: _moment(when, options)
+        environment.filters["dicom_date"] = date_words
+        environment.filters["direction"] = _direction
+        environment.globals["zip"] = zip
         environment.globals["institution"] = options.institution
         environment.globals["version"] = VERSION
         self._templates = Jinja2Templates(env=environment)
@@ -64,9 +72,9 @@ class Pages:
         request: Request,
         template: str,
         visitor: Visitor | None = None,
+        values: Mapping[str, object] = MappingProxyType({}),
         *,
         status: int = 200,
-        **values: object,
     ) -> HTMLResponse:
         """Return the page `template` with `values`, for `visitor`."""
         context = {"visitor": visitor, **values}
@@ -113,7 +121,12 @@ def see_other(url: str) -> Response:
     return Response(status_code=303, headers={"Location": url})
 
 
+def _direction(letters: str) -> str:
+    """Return the words for a letter of Patient Orientation, for instance "head left"."""
+    return " ".join(_DIRECTIONS.get(letter, letter) for letter in letters)
+
+
 def _moment(when: datetime | None, options: WebOptions) -> str:
     if when is None:
-        return "–"
+        return ""
     return when.astimezone(options.time_zone).strftime("%Y-%m-%d %H:%M")

@@ -31,6 +31,15 @@ class Status:
 
 ACTIVE = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.RETRYING})
 
+_JOB_WORDS = {
+    JobState.QUEUED: (Mood.WAITING, "Waiting for its turn"),
+    JobState.RUNNING: (Mood.BUSY, "Still running"),
+    JobState.RETRYING: (Mood.WAITING, "Will be tried again"),
+    JobState.DONE: (Mood.READY, "Result ready"),
+    JobState.REFUSED: (Mood.ATTENTION, "Not run on these images"),
+    JobState.FAILED: (Mood.ATTENTION, "Failed; no result"),
+    JobState.CANCELLED: (Mood.NONE, "Cancelled; no result"),
+}
 _DELIVERY_WORDS = {
     DeliveryState.PENDING: (Mood.WAITING, "waits to be sent"),
     DeliveryState.SENDING: (Mood.BUSY, "is being sent"),
@@ -45,24 +54,11 @@ _OBJECT_WORDS = {"sr": "Measurements (SR)", "seg": "Segmentation (SEG)"}
 
 def of_job(job: Job) -> Status:
     """Return where one run stands."""
-    match job.state:
-        case JobState.DONE:
-            return Status(mood=Mood.READY, words="Result ready")
-        case JobState.RUNNING:
-            percent = f"{job.progress:.0%}"
-            words = f"Still running: {job.phase}, {percent}" if job.phase else f"Running, {percent}"
-            return Status(mood=Mood.BUSY, words=words, progress=job.progress)
-        case JobState.QUEUED:
-            return Status(mood=Mood.WAITING, words="Waiting for its turn")
-        case JobState.RETRYING:
-            words = "Will be tried again"
-            return Status(mood=Mood.WAITING, words=words, why=job.reason)
-        case JobState.REFUSED:
-            return Status(mood=Mood.ATTENTION, words="Not run on these images", why=job.reason)
-        case JobState.FAILED:
-            return Status(mood=Mood.ATTENTION, words="Failed; no result", why=job.reason)
-        case JobState.CANCELLED:
-            return Status(mood=Mood.NONE, words="Cancelled; no result", why=job.reason)
+    mood, words = _JOB_WORDS[job.state]
+    if job.state is not JobState.RUNNING:
+        return Status(mood=mood, words=words, why=job.reason)
+    phase = f"{job.phase}, " if job.phase else ""
+    return Status(mood=mood, words=f"{words}: {phase}{job.progress:.0%}", progress=job.progress)
 
 
 def of_route(route: RouteStatus, decision: StoredDecision | None) -> Status:

@@ -12,6 +12,7 @@ from feedback.answers import AnswerPages
 from feedback.auth import study_path
 from feedback.desk import Desk
 from feedback.pictures import Stack
+from feedback.review import RunView
 
 
 class MaskStyle(StrEnum):
@@ -73,14 +74,22 @@ class StudyPages:
         )
         stack = self._desk.stack(study, "" if shown is None else shown.series_instance_uid)
         mask = None if shown is None else self._desk.mask_file(shown.job.job_id)
-        view = self._view(request, run, stack, mask)
-        return self._desk.site.pages.draw(
-            request, "study.html", visitor,
-            base=study_path(uid), review=review, run=shown, view=view,
-            banner=self._desk.banners.of(self._desk.site.store.studies.instances(uid)),
-            stack=stack, has_mask=mask is not None, opacities=OPACITIES,
-            **self._answers.values(request, visitor, shown),
-        )  # fmt: skip
+        view = self._view(request, shown, run, stack, mask)
+        instances = self._desk.site.store.studies.instances(uid)
+        values = {
+            "base": study_path(uid),
+            "review": review,
+            "run": shown,
+            "view": view,
+            "banner": self._desk.banners.of(instances),
+            "titles": self._desk.pictures.titles(instances),
+            "superseded": {job.supersedes for job, _ in review.runs},
+            "stack": stack,
+            "has_mask": mask is not None,
+            "opacities": OPACITIES,
+        }
+        values |= self._answers.values(request, visitor, shown)
+        return self._desk.site.pages.draw(request, "study.html", visitor, values)
 
     def state(self, request: Request, uid: str, mark: str = "", has_result: int = 0) -> Response:
         """Return where the runs stand; a page without a result is told to load itself again."""
@@ -88,10 +97,17 @@ class StudyPages:
         review = self._desk.review(study, None)
         changed = mark != review.mark
         response = self._desk.site.pages.draw(
-            request, "_state.html", visitor,
-            base=study_path(uid), review=review, mark=mark, changed=changed,
-            has_result=bool(has_result),
-        )  # fmt: skip
+            request,
+            "_state.html",
+            visitor,
+            {
+                "base": study_path(uid),
+                "review": review,
+                "mark": mark,
+                "changed": changed,
+                "has_result": bool(has_result),
+            },
+        )
         if changed and not has_result:
             response.headers["HX-Refresh"] = "true"
         return response
@@ -101,18 +117,23 @@ class StudyPages:
         visitor, study = self._desk.enter(request, uid)
         run = self._desk.review(study, job_id).run
         return self._desk.site.pages.draw(
-            request, "_deliveries.html", visitor, base=study_path(uid), run=run
+            request, "_deliveries.html", visitor, {"base": study_path(uid), "run": run}
         )
 
     def _view(
-        self, request: Request, run: int | None, stack: Stack | None, mask: Path | None
+        self,
+        request: Request,
+        shown: RunView | None,
+        run: int | None,
+        stack: Stack | None,
+        mask: Path | None,
     ) -> View:
         query = request.query_params
         count = 0 if stack is None else len(stack.slices)
         segment = _number(query.get("segment"))
         number = _number(query.get("slice"))
-        if number is None and segment is not None and stack is not None and mask is not None:
-            number = self._largest(stack, mask, segment)
+        if number is None and shown and stack and mask:
+            number = self._largest(shown, stack, mask, segment)
         opacity = _number(query.get("opacity"))
         style = query.get("mask", "")
         return View(
@@ -123,9 +144,13 @@ class StudyPages:
             segment=segment,
         )
 
-    def _largest(self, stack: Stack, mask: Path, segment: int) -> int | None:
+    def _largest(self, shown: RunView, stack: Stack, mask: Path, segment: int | None) -> int | None:
+        """Return the number of the slice that shows most of the segment, or None."""
+        names = [s.tracking_uid for s in shown.segments if s.number == segment]
+        if not names:
+            return None
         try:
-            index = self._desk.pictures.marks(stack, mask).largest.get(segment)
+            index = self._desk.pictures.marks(stack, mask).largest.get(names[0])
         except BadInstance:
             return None
         return None if index is None else index + 1

@@ -98,7 +98,7 @@ def _target(request: Request) -> str:
 
 def _draw_error(site: Site, request: Request, error: PageError) -> Response:
     template = "_error.html" if is_htmx(request) else "error.html"
-    response = site.pages.draw(request, template, status=error.status, error=error)
+    response = site.pages.draw(request, template, values={"error": error}, status=error.status)
     if is_htmx(request):
         response.headers["HX-Retarget"] = "#notice"
         response.headers["HX-Reswap"] = "innerHTML"

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from feedback.auth import CSRF_FIELD
+from feedback.auth import CSRF_FIELD, Visitor
 from feedback.banner import Banners, PatientBanner
 from feedback.site import Site, first, posted
 from feedback.status import Status, of_study
@@ -72,15 +72,11 @@ class WorklistPages:
         """Show the newest studies."""
         visitor = self._site.gate.require_account(request)
         page = min(max(page, 1), 10_000)
-        found = self._site.store.studies.search(
-            limit=PAGE_SIZE + 1, offset=(page - 1) * PAGE_SIZE
-        )
+        found = self._site.store.studies.search(limit=PAGE_SIZE + 1, offset=(page - 1) * PAGE_SIZE)
         self._site.saw(visitor, "worklist-viewed", None)
         rows = [self._overview.row(study) for study in found[:PAGE_SIZE]]
-        return self._site.pages.draw(
-            request, "worklist.html", visitor, rows=rows, page=page,
-            more=len(found) > PAGE_SIZE, by="accession_number", text="", searches=SEARCHES,
-        )  # fmt: skip
+        more = len(found) > PAGE_SIZE
+        return self._draw(request, visitor, rows, page=page, more=more)
 
     def search(self, request: Request, fields: Fields) -> Response:
         """Show the studies that match exactly."""
@@ -90,10 +86,28 @@ class WorklistPages:
         by = by if by in SEARCHES else "accession_number"
         self._site.saw(visitor, "worklist-searched", None, f"by {SEARCHES[by]}")
         rows = [self._overview.row(study) for study in self._find(by, text)]
-        return self._site.pages.draw(
-            request, "worklist.html", visitor, rows=rows, page=0,
-            more=False, by=by, text=text, searches=SEARCHES,
-        )  # fmt: skip
+        return self._draw(request, visitor, rows, by=by, text=text)
+
+    def _draw(
+        self,
+        request: Request,
+        visitor: Visitor,
+        rows: Sequence[Row],
+        *,
+        page: int = 0,
+        more: bool = False,
+        by: str = "accession_number",
+        text: str = "",
+    ) -> Response:
+        values = {
+            "rows": rows,
+            "page": page,
+            "more": more,
+            "by": by,
+            "text": text,
+            "searches": SEARCHES,
+        }
+        return self._site.pages.draw(request, "worklist.html", visitor, values)
 
     def _find(self, by: str, text: str) -> Sequence[StudyRow]:
         studies = self._site.store.studies
