@@ -143,7 +143,70 @@ class Pictures:
             for uid, instance in heads.items()
         }
 
-    def _title(header: Dataset) -> str:
+    def _title(self, instance: IndexedInstance) -> str:
+        path = self._image_path(instance.spool_name)
+        try:
+            return "" if path is None else _title(_header(path))
+        except _UNREADABLE:
+            return ""
+
+
+Placed = tuple[tuple[float, ...], Slice]
+"""A slice, and what it is sorted by: mm along the normal (or NaN), instance number, frame;
+then its orientation."""
+
+
+def _read_stack(found: Sequence[tuple[IndexedInstance, Path]]) -> Stack | None:
+    try:
+        headers = [(instance, path, _header(path)) for instance, path in found]
+        placed = [item for head in headers for item in _frames(*head)]
+        slices = _in_order(placed)
+        middle = slices[len(slices) // 2]
+        geometry = frame_geometry(middle.path, middle.frame_number)
+    except (*_UNREADABLE, BadInstance):
+        return None
+    return Stack(
+        series_instance_uid=found[0][0].series_instance_uid,
+        title=_title(headers[0][2]),
+        slices=slices,
+        geometry=geometry,
+    )
+
+
+def _frames(instance: IndexedInstance, path: Path, header: Dataset) -> Iterator[Placed]:
+    for frame in range(1, instance.number_of_frames + 1):
+        number = frame if _is_multi_frame(header, instance) else None
+        uid = instance.sop_instance_uid
+        item = Slice(sop_instance_uid=uid, frame_number=number, path=path)
+        yield (_place(header, number, frame), item)
+
+
+def _header(path: Path) -> Dataset:
+    return dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+
+
+def _is_multi_frame(header: Dataset, instance: IndexedInstance) -> bool:
+    return "PerFrameFunctionalGroupsSequence" in header or instance.number_of_frames > 1
+
+
+def _place(header: Dataset, number: int | None, frame: int) -> tuple[float, ...]:
+    orientation = frame_numbers(header, number, PLANE_ORIENTATION, "ImageOrientationPatient")
+    position = frame_numbers(header, number, PLANE_POSITION, "ImagePositionPatient")
+    along = math.nan
+    if len(orientation) == 6 and len(position) == 3:
+        along = float(np.dot(np.cross(orientation[:3], orientation[3:]), position))
+    return (along, float(header.get("InstanceNumber") or 0), float(frame), *orientation)
+
+
+def _in_order(placed: Sequence[Placed]) -> tuple[Slice, ...]:
+    """Return the slices along their normal if they have one and the same, else by number."""
+    orientations = {tuple(round(x, 3) for x in place[3:]) for place, _ in placed}
+    spatial = len(orientations) == 1 and not any(math.isnan(place[0]) for place, _ in placed)
+    start = 0 if spatial else 1
+    return tuple(item for _, item in sorted(placed, key=lambda pair: pair[0][start:3]))
+
+
+def _title(header: Dataset) -> str:
     number, description = header.get("SeriesNumber"), header.get("SeriesDescription")
     return " · ".join(str(part) for part in (number, description) if part not in (None, ""))
 
