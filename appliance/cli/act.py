@@ -11,8 +11,8 @@ from appliance.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, conso
 from appliance.cli.look import list_deliveries, list_jobs
 from appliance.core.errors import StoreError
 from appliance.wiring.copies import backup_store, export_store
+from appliance.wiring.readers import add_account, change_password, make_link
 from appliance.wiring.site import open_site
-from appliance.wiring.web import add_account, change_password, make_link
 
 
 class Kind(StrEnum):
@@ -136,7 +136,7 @@ def list_users(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = F
     """List accounts."""
     with open_site(config) as site:
         accounts = site.store.accounts.list()
-    rows = [{"name": a.name, "role": a.role, "disabled": a.disabled} for a in accounts]
+    rows = [{"name": a.name, "role": a.role, "disabled": a.disabled_at} for a in accounts]
     show_rows(rows, columns=("name", "role", "disabled"), as_json=as_json)
     return 0
 

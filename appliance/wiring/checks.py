@@ -5,7 +5,7 @@ from collections.abc import Callable
 from appliance.core.errors import ConfigError
 from appliance.settings.model import Settings
 from appliance.wiring.catalogue import installed, verify_weights
-from appliance.wiring.web import load_forms
+from appliance.wiring.forms import load_forms
 from results_store.local_disk import check_local_disk
 
 

@@ -2,19 +2,16 @@
 
 from pathlib import Path
 
+from appliance.wiring.site import load, open_site
 from results_store.backup import backup
 from results_store.export import export
-
-from appliance.wiring.site import load, open_site
 from results_store.options import StoreOptions
-
-FORMATS = ("csv", "parquet")
 
 
 def export_store(config: Path, folder: Path) -> tuple[Path, ...]:
     """Write findings, feedback and system times into `folder`; return the files."""
     with open_site(config) as site:
-        return export(site.store, folder, FORMATS)
+        return export(site.store, folder)
 
 
 def backup_store(config: Path, target: Path) -> None:

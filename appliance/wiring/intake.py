@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from appliance.core.clock import SystemClock
 from appliance.core.errors import StoreError
 from appliance.core.model import RouteDecision, StudySummary
+from appliance.core.ports import Role
 from appliance.intake.explain import as_data, as_lines, decisions_for, series_labels
 from appliance.intake.folder import study_from_folder
 from appliance.intake.headers import HeaderCache
@@ -23,6 +25,7 @@ from appliance.intake.options import (
 from appliance.intake.orchestrator import Orchestrator
 from appliance.intake.retention import Retention
 from appliance.routing.rules import Route, attributes_needed
+from appliance.service import Service, Stop
 from appliance.settings.model import Settings
 from appliance.settings.work import RouteSettings
 from appliance.wiring.catalogue import installed
@@ -31,13 +34,18 @@ from appliance.wiring.site import Site, load, open_site
 from results_store.jobs import SendTo
 
 
+def build(site: Site, _stop: Stop) -> Service:
+    """Return the orchestrate role; files without a row are indexed."""
+    return Service(role=Role.ORCHESTRATE, step=orchestrator(site).step)
+
+
 def intake_options(settings: Settings) -> IntakeOptions:
     """Return what the orchestrator is told. Raises ConfigError for a pipeline that is broken."""
     catalogue = installed(settings)
     return IntakeOptions(
         routes=tuple(_plan(route) for route in settings.routes),
         pipelines={name: pipeline.release() for name, pipeline in catalogue.items()},
-        time_zone=settings.appliance.time_zone,
+        time_zone=ZoneInfo(settings.appliance.time_zone),
     )
 
 

@@ -3,13 +3,23 @@
 from datetime import timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
+
+from appliance.core.ports import Role
+from appliance.service import Service, Stop
+from appliance.wiring.intake import retention
+from appliance.wiring.site import Site
 from feedback.drift_schedule import build_scheduler
 from feedback.drift_sweep import DriftOptions, DriftSweep
 
-from appliance.wiring.intake import retention
-from appliance.wiring.site import Site
-
+_IDLE = timedelta(seconds=1)
 _RETENTION_EVERY = timedelta(minutes=1)  # also how fast a full disk is answered
+
+
+def build(site: Site, _stop: Stop) -> Service:
+    """Return the role; its clock runs."""
+    scheduler = schedule(site)
+    scheduler.start()
+    return Service(role=Role.SCHEDULE, step=lambda: _IDLE, close=scheduler.shutdown)
 
 
 def drift_options(site: Site) -> DriftOptions:
