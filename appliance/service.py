@@ -182,6 +182,5 @@ def run_service(service: Service, listener: WakeupListener, stop: Stop, clock: C
             listener.wait(min(wait, LONGEST_WAIT))
     notify_manager("STOPPING=1")
     watchdog.stop()
-    service.close()
     log_event(Event.SERVICE_STOPPED, role=service.role.value, process=os.getpid())
     return failures < _FAILURES_IN_A_ROW

@@ -28,7 +28,7 @@ _SUPERVISOR = "APPLIANCE_SUPERVISOR_PID"
 _RESTARTS = Backoff(
     first=timedelta(milliseconds=250), longest=timedelta(seconds=30), attempts=sys.maxsize
 )
-_STEADY = 60.0  # seconds after which a role that runs is no longer failing
+_STEADY = 10.0  # seconds after which a role that ran counts as having been well
 _GRACE = 30.0  # seconds to stop in
 _TICK = 0.2
 _PR_SET_PDEATHSIG = 1

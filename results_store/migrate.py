@@ -14,7 +14,7 @@ from sqlalchemy import Connection, inspect, text
 
 from appliance.core.clock import SystemClock
 from appliance.core.errors import StoreError
-from results_store.engine import Database, make_engine, plain_errors
+from results_store.engine import Database, make_engine
 from results_store.local_disk import check_local_disk
 from results_store.options import StoreOptions, parse_url, sqlite_file
 

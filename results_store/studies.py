@@ -1,12 +1,24 @@
 """Studies and their instances: hand-over 2, indexed."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.sql.expression import false, true
 
 from appliance.core.crashpoints import CrashPoint, crash_point
@@ -14,6 +26,7 @@ from appliance.core.model import ReceivedInstance
 from appliance.core.states import DeliveryState, JobState, RouteState
 from results_store.engine import Database, insert_if_absent
 from results_store.routes import reopen_held
+from results_store.rows import pick
 from results_store.schema.outcome import delivery, result_object
 from results_store.schema.queue import job, study_route
 from results_store.schema.received import instance, study
@@ -158,7 +171,7 @@ class Studies:
             return tuple(_to_study(row) for row in connection.execute(query))
 
     def dirty(self) -> tuple[str, ...]:
-        """Return the studies to evaluate: a route is OPEN, or `evaluated` did not see all images."""
+        """Return studies to evaluate: a route is OPEN, or `evaluated` did not see all images."""
         is_open = exists().where(
             study_route.c.study_instance_uid == study.c.study_instance_uid,
             study_route.c.state == RouteState.OPEN,
@@ -219,7 +232,7 @@ class Studies:
                 )
 
 
-def _same_study(table: Any) -> ColumnElement[bool]:
+def _same_study(table: Table) -> ColumnElement[bool]:
     matches: ColumnElement[bool] = table.c.study_instance_uid == instance.c.study_instance_uid
     return matches
 
@@ -228,7 +241,7 @@ def _is_image() -> ColumnElement[bool]:
     return and_(instance.c.current == true(), instance.c.own == false())
 
 
-def _by_uid(study_uid: str) -> Any:
+def _by_uid(study_uid: str) -> Select[Any]:
     return select(study).where(study.c.study_instance_uid == study_uid)
 
 
@@ -240,17 +253,19 @@ def _is_own(connection: Connection, sop_instance_uid: str) -> bool:
 def _index(
     connection: Connection, received: ReceivedInstance, facts: InstanceFacts, now: datetime
 ) -> IndexOutcome:
+    own = facts.is_own or _is_own(connection, received.sop_instance_uid)
+    if not own:
+        _hold_study(connection, received, facts)
     known = update(instance).where(instance.c.spool_name == received.spool_name)
     # A file that retention deleted may come again: it is here again, but it is not news.
     if connection.execute(known.values(deleted_at=None)).rowcount:
         return IndexOutcome.KNOWN
-    if facts.is_own or _is_own(connection, received.sop_instance_uid):
-        _add(connection, received, facts, now, version=1, current=False, own=True)
+    newest, images = _versions(connection, received)
+    current = not own and images == 0
+    _add(connection, received, facts, now, version=newest + 1, current=current, own=own)
+    if own:
         return IndexOutcome.OWN
-    _hold_study(connection, received, facts)
-    version = 1 + _newest_version(connection, received)
-    _add(connection, received, facts, now, version=version, current=version == 1, own=False)
-    if version > 1:
+    if not current:
         return IndexOutcome.CONFLICT
     _count(connection, received, facts)
     reopen_held(connection, received.study_instance_uid, now)
@@ -277,14 +292,15 @@ def _add(
     connection.execute(instance.insert().values(**values))
 
 
-def _newest_version(connection: Connection, received: ReceivedInstance) -> int:
-    query = select(func.max(instance.c.version)).where(
+def _versions(connection: Connection, received: ReceivedInstance) -> tuple[int, int]:
+    """Return the newest version of the UID in its study, and how many are not ours."""
+    others = func.sum(case((instance.c.own == false(), 1), else_=0))
+    query = select(func.coalesce(func.max(instance.c.version), 0), func.coalesce(others, 0)).where(
         instance.c.study_instance_uid == received.study_instance_uid,
         instance.c.sop_instance_uid == received.sop_instance_uid,
-        instance.c.own == false(),
     )
-    newest: int | None = connection.scalar(query)
-    return newest or 0
+    newest, images = connection.execute(query).one()
+    return int(newest), int(images)
 
 
 def _hold_study(connection: Connection, received: ReceivedInstance, facts: InstanceFacts) -> None:
@@ -324,13 +340,8 @@ def _count(connection: Connection, received: ReceivedInstance, facts: InstanceFa
 
 
 def _to_instance(row: Row[Any]) -> IndexedInstance:
-    return IndexedInstance(**_pick(row._mapping, IndexedInstance))
+    return IndexedInstance(**pick(row, IndexedInstance))
 
 
 def _to_study(row: Row[Any]) -> StudyRow:
-    values = _pick(row._mapping, StudyRow)
-    return StudyRow(**{**values, "modalities": tuple(values["modalities"])})
-
-
-def _pick(mapping: Mapping[Any, Any], kind: type[Any]) -> dict[str, Any]:
-    return {name: mapping[name] for name in kind.__dataclass_fields__}
+    return StudyRow(modalities=tuple(row.modalities), **pick(row, StudyRow, "modalities"))
