@@ -7,7 +7,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.web.world import World, made_world, phantom, served
+from appliance.core.model import Job
+from tests.web.world import Template, World, made_world, make_template, phantom, served
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -16,16 +17,39 @@ ARGUMENTS = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return phantom(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="session")
+def received(images: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return make_template(tmp_path_factory.mktemp("received"), images, finished=False)
+
+
+@pytest.fixture(scope="session")
+def with_result(images: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return make_template(tmp_path_factory.mktemp("with_result"), images, finished=True)
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with made_world(tmp_path) as made:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """The phantom's study; with its result in tests that ask for `job`."""
+    name = "with_result" if "job" in request.fixturenames else "received"
+    with made_world(tmp_path, request.getfixturevalue(name)) as made:
         yield made
 
 
 @pytest.fixture
-def study(world: World, tmp_path: Path) -> str:
-    """The phantom's study, received."""
-    return world.receive(phantom(tmp_path / "images"))
+def study(received: Template) -> str:
+    return received.study
+
+
+@pytest.fixture
+def job(world: World, study: str) -> Job:
+    """The run whose result is there."""
+    (found,) = world.store.jobs.of_study(study)
+    return found
 
 
 @pytest.fixture
@@ -59,7 +83,7 @@ def complaints() -> Complaints:
 
 @pytest.fixture
 def page(browser: Browser, base: str, complaints: Complaints) -> Iterator[Page]:
-    """A page of 1280 × 900; whatever its console complains of is an error of the test."""
+    """A page of 1280 by 900; whatever its console complains of is an error of the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=base)
     opened = context.new_page()
     opened.on("console", lambda message: _note(complaints, message.type, message.text))

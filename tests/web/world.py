@@ -1,6 +1,7 @@
 """A site for web tests: a real store, a phantom with a marker, real SEG objects, a real server."""
 
 import hashlib
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -57,14 +58,15 @@ KEY = bytes(range(32))
 PASSWORD = "correct horse battery"
 VOLUME = Code(value="118565006", scheme="SCT", meaning="Volume")
 MILLILITRE = Code(value="mL", scheme="UCUM", meaning="milliliter")
+NAME = "Block"
 TISSUE = Code(value="85756007", scheme="SCT", meaning="Tissue")
 LEASE = timedelta(minutes=1)
 
 # The phantom, axial: (slice, rows, columns). Columns grow to the patient's left, rows to the back.
-SHAPE = (24, 64, 48)
+SHAPE = (12, 64, 48)
 SPACING = (1.0, 1.5)  # mm between rows, between columns: not square, on purpose
-MARKER = (slice(16, 19), slice(10, 20), slice(32, 44))  # in front, patient's left, towards the head
-SPOT = (slice(5, 7), slice(40, 46), slice(6, 12))  # behind, patient's right, towards the feet
+MARKER = (slice(8, 10), slice(10, 20), slice(32, 44))  # in front, patient's left, towards the head
+SPOT = (slice(2, 3), slice(40, 46), slice(6, 12))  # behind, patient's right, towards the feet
 MARKER_COLOR = (255, 0, 0)
 SPOT_COLOR = (0, 0, 255)
 
@@ -188,20 +190,20 @@ class World:
         counts = [int((labels == number).sum()) * volume.voxel_ml for number in (1, 2)]
         result = PipelineResult(
             findings=(
-                _finding(job, "Block", 1, Side.LEFT, counts[0], series),
-                _finding(job, "Block", 2, Side.RIGHT, counts[1], series),
+                _finding(job, 1, Side.LEFT, counts[0], series),
+                _finding(job, 2, Side.RIGHT, counts[1], series),
             ),
             segments=(
-                _segment(job, "Block", 1, Side.LEFT, MARKER_COLOR),
-                _segment(job, "Block", 2, Side.RIGHT, SPOT_COLOR),
+                _segment(job, 1, Side.LEFT, MARKER_COLOR),
+                _segment(job, 2, Side.RIGHT, SPOT_COLOR),
             ),
             features=(),
             notes=("The head was set upright before it was measured.",),
         )
-        output = PipelineOutput(
-            result=result, label_map=LabelMap(array=labels, input_name="image")
+        output = PipelineOutput(result=result, label_map=LabelMap(array=labels, input_name="image"))
+        objects = tuple(
+            self._write(job, item) for item in encode(_context(job), paths, volume, output)
         )
-        objects = tuple(self._write(job, item) for item in encode(_context(job), paths, volume, output))
         done = CompletedRun(
             result=result,
             objects=objects,
@@ -250,14 +252,37 @@ def key_of_id(patient_id: str, issuer: str) -> str | None:
     return hashlib.sha256(f"{issuer}|{patient_id}".encode()).hexdigest() if patient_id else None
 
 
-@contextmanager
-def made_world(folder: Path) -> Iterator[World]:
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """What worlds are copied from: making each anew would cost a second a test."""
+
+    folder: Path
+    files: dict[str, Path]
+    study: str
+
+
+def make_template(folder: Path, images: list[Path], *, finished: bool) -> Template:
+    """Return a world with one account and the study of `images`, with or without a result."""
     url = f"sqlite:///{folder}/store.db"
     migrate(StoreOptions(url=url))
     clock = SteppedClock()
     store = open_store(StoreOptions(url=url), clock)
     store.accounts.create("reader", hash_password(PASSWORD), "reader")
-    yield World(folder=folder, store=store, clock=clock)
+    world = World(folder=folder, store=store, clock=clock)
+    study = world.receive(images)
+    if finished:
+        world.queue(study)
+        world.finish()
+    store.close()
+    return Template(folder=folder, files=world.files, study=study)
+
+
+@contextmanager
+def made_world(folder: Path, template: Template) -> Iterator[World]:
+    shutil.copytree(template.folder, folder, dirs_exist_ok=True)
+    clock = SteppedClock()
+    store = open_store(StoreOptions(url=f"sqlite:///{folder}/store.db"), clock)
+    yield World(folder=folder, store=store, clock=clock, files=dict(template.files))
     store.close()
 
 
@@ -327,25 +352,25 @@ def _facts(header: Any) -> InstanceFacts:
     )
 
 
-def _finding(job: Job, name: str, number: int, side: Side, ml: float, series: str) -> Finding:
+def _finding(job: Job, number: int, side: Side, ml: float, series: str) -> Finding:
     return Finding(
-        name=name,
+        name=NAME,
         structure=TISSUE,
         side=side,
         measurements=(Measurement(concept=VOLUME, value=ml, unit=MILLILITRE),),
         region=Region(segment_number=number, series_instance_uid=series),
-        tracking_uid=uid_from_name(job.run_uid, name, side),
+        tracking_uid=uid_from_name(job.run_uid, NAME, side),
     )
 
 
-def _segment(job: Job, name: str, number: int, side: Side, color: tuple[int, int, int]) -> Segment:
+def _segment(job: Job, number: int, side: Side, color: tuple[int, int, int]) -> Segment:
     return Segment(
         number=number,
-        name=name,
+        name=NAME,
         structure=TISSUE,
         category=TISSUE,
         side=side,
-        tracking_uid=uid_from_name(job.run_uid, name, side),
+        tracking_uid=uid_from_name(job.run_uid, NAME, side),
         color=color,
     )
 
