@@ -5,6 +5,7 @@
     engine.py       connections and transactions, and nothing else of a dialect
     migrate.py      brings a database to this version's schema (migrations/)
     schema/         the tables
+    rows.py, job_rows.py    from rows to values; the one way to move a job
     store.py        open_store() and Store, which has one attribute a table group:
     studies.py      instances and studies              hand-over 2, indexed
     routes.py       where each route stands, decisions
@@ -17,7 +18,7 @@
     trail.py        audit and events
     drift.py        feature rows, reference periods, points
     controls.py     what is paused
-    export.py       findings, feedback and times as CSV and Parquet
+    export.py       findings, feedback and times as CSV and Parquet (what they hold: sheets.py)
     backup.py       a consistent copy while everything runs
 
 A state moves by compare-and-set along the tables of `appliance.core.states` and leaves an event

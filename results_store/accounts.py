@@ -8,6 +8,7 @@ from sqlalchemy import Row, select, update
 
 from appliance.core.errors import StoreError
 from results_store.engine import Database, insert_if_absent
+from results_store.rows import pick
 from results_store.schema.said import account, web_session
 
 
@@ -96,7 +97,7 @@ class Accounts:
             row = connection.execute(query).one_or_none()
             if row is None:
                 return None
-            return Session(**{name: row._mapping[name] for name in Session.__dataclass_fields__})
+            return Session(**pick(row, Session))
 
     def close_session(self, token_hash: str) -> None:
         """Close the session; nothing happens if it is closed or unknown."""
@@ -124,4 +125,4 @@ class Accounts:
 
 
 def _to_account(row: Row[Any]) -> Account:
-    return Account(**{name: row._mapping[name] for name in Account.__dataclass_fields__})
+    return Account(**pick(row, Account))

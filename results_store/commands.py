@@ -101,7 +101,8 @@ class Commands:
             objects = save_objects(connection, row.id, completed.objects)
             sends = connection.execute(select(job_send).where(job_send.c.job_id == row.id)).all()
             targets = [(send.destination, send.objects) for send in sends]
-            add_deliveries(connection, row, objects, targets, completed.patient_key, now)
+            key = completed.patient_key
+            add_deliveries(connection, row, objects, sends=targets, patient_key=key, now=now)
             crash_point(CrashPoint.DONE_BEFORE_COMMIT)
         crash_point(CrashPoint.DONE_AFTER_COMMIT)
 
@@ -142,12 +143,12 @@ class Commands:
 
     def _move_job(self, job_id: int, event: JobEvent) -> Job:
         now = self._database.clock.now()
-        values: dict[str, object] = {"worker": None, "lease_until": None, "finished_at": now}
+        values: dict[str, Any] = {"worker": None, "lease_until": None, "finished_at": now}
         if event is JobEvent.RETRY:
             values |= {"finished_at": None, "started_at": None, "run_after": now, "progress": 0.0}
         with self._database.write() as connection:
             row = lock_job(connection, job_id)
-            if not move_job(connection, row, event, now=now, **values):
+            if not move_job(connection, row, event, now=now, values=values):
                 raise StaleClaim(f"job {job_id} moved meanwhile")
             return read_job(connection, job_id)
 
@@ -155,8 +156,8 @@ class Commands:
         now = self._database.clock.now()
         with self._database.write() as connection:
             row = lock_delivery(connection, delivery_id)
-            values: dict[str, object] = {"not_before": now, "delivered_at": None, "worker": None}
-            if not move_delivery(connection, row, event, now=now, **values):
+            values: dict[str, Any] = {"not_before": now, "delivered_at": None, "worker": None}
+            if not move_delivery(connection, row, event, now=now, values=values):
                 raise StaleClaim(f"delivery {delivery_id} moved meanwhile")
             return read_delivery(connection, delivery_id)
 
@@ -216,7 +217,7 @@ def _freeze(connection: Connection, job_id: int, run: NewRun) -> None:
 
 
 def _finish(connection: Connection, row: Row[Any], completed: CompletedRun, now: datetime) -> None:
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "finished_at": now,
         "lease_until": None,
         "progress": 1.0,
@@ -224,7 +225,7 @@ def _finish(connection: Connection, row: Row[Any], completed: CompletedRun, now:
         "device": completed.device,
         "seconds": dict(completed.seconds),
     }
-    if not move_job(connection, row, JobEvent.COMPLETE, now=now, **values):
+    if not move_job(connection, row, JobEvent.COMPLETE, now=now, values=values):
         raise StaleClaim(f"job {row.id} was taken from {row.worker}")
 
 

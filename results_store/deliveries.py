@@ -1,10 +1,10 @@
 """The outbox: hand-over 5, delivered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, select, true, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, select, true, update
 
 from appliance.core.errors import StaleClaim, StoreError
 from appliance.core.model import Delivery, ResultObject
@@ -16,12 +16,9 @@ from appliance.core.states import (
 )
 from results_store.engine import Database
 from results_store.results import to_object
+from results_store.rows import pick
 from results_store.schema.outcome import delivery, delivery_event, result_object
 from results_store.schema.queue import pause
-
-_PLAIN = tuple(
-    name for name in Delivery.__dataclass_fields__ if name not in ("delivery_id", "state", "result")
-)
 
 
 class Deliveries:
@@ -62,7 +59,7 @@ class Deliveries:
             if row is None:
                 return None
             values = {"worker": worker, "attempt": row.attempt + 1, "lease_until": now + lease}
-            if not move_delivery(connection, row, DeliveryEvent.CLAIM, now=now, **values):
+            if not move_delivery(connection, row, DeliveryEvent.CLAIM, now=now, values=values):
                 return None
             return read_delivery(connection, row.id)
 
@@ -75,7 +72,7 @@ class Deliveries:
         not_before: datetime | None,
         now: datetime,
     ) -> Delivery:
-        """Return the delivery after `event`. `not_before` is when to try, or to ask for proof, next.
+        """Return the delivery after `event`. `not_before`: when to try, or to ask for proof, next.
 
         Raises StaleClaim if it is SENDING in another worker's hands, IllegalTransition.
         """
@@ -83,13 +80,13 @@ class Deliveries:
             row = lock_delivery(connection, delivery_id)
             if row.state == DeliveryState.SENDING and row.worker != worker:
                 raise StaleClaim(f"delivery {delivery_id} is {row.worker}'s, not {worker}'s")
-            values: dict[str, object] = {"lease_until": None, "worker": None}
+            values: dict[str, Any] = {"lease_until": None, "worker": None}
             if not_before is not None:
                 values["not_before"] = not_before
             if event is DeliveryEvent.PROVEN:
                 values["delivered_at"] = now
             if not move_delivery(
-                connection, row, event, now=now, reason=reason, by=worker, **values
+                connection, row, event, now=now, reason=reason, by=worker, values=values
             ):
                 raise StaleClaim(f"delivery {delivery_id} moved meanwhile")
             return read_delivery(connection, delivery_id)
@@ -145,7 +142,7 @@ class Deliveries:
         query = _joined().where(delivery.c.study_instance_uid == study_uid)
         return self._read(query.order_by(delivery.c.id))
 
-    def _read(self, query: Any) -> tuple[Delivery, ...]:
+    def _read(self, query: Select[Any]) -> tuple[Delivery, ...]:
         with self._database.read() as connection:
             return tuple(_to_delivery(row) for row in connection.execute(query))
 
@@ -159,6 +156,7 @@ def add_deliveries(
     connection: Connection,
     job_row: Row[Any],
     objects: Sequence[tuple[int, ResultObject]],
+    *,
     sends: Sequence[tuple[str, Sequence[str]]],
     patient_key: str | None,
     now: datetime,
@@ -210,7 +208,7 @@ def move_delivery(
     now: datetime,
     reason: str = "",
     by: str | None = None,
-    **values: object,
+    values: Mapping[str, Any],
 ) -> bool:
     """Return whether the delivery moved from the state and attempt that `row` shows.
 
@@ -242,14 +240,14 @@ def move_delivery(
 
 
 def _expire(connection: Connection, row: Row[Any], now: datetime) -> bool:
-    values: dict[str, object] = {"worker": None, "lease_until": None, "not_before": now}
+    values: dict[str, Any] = {"worker": None, "lease_until": None, "not_before": now}
     reason = f"courier {row.worker} fell silent in attempt {row.attempt}"
     return move_delivery(
-        connection, row, DeliveryEvent.LEASE_EXPIRED, now=now, reason=reason, **values
+        connection, row, DeliveryEvent.LEASE_EXPIRED, now=now, reason=reason, values=values
     )
 
 
-def _joined() -> Any:
+def _joined() -> Select[Any]:
     objects = [column for column in result_object.c if column.name not in ("id", "job_id")]
     return select(delivery, *objects).join(
         result_object, delivery.c.object_id == result_object.c.id
@@ -261,5 +259,5 @@ def _to_delivery(row: Row[Any]) -> Delivery:
         delivery_id=row.id,
         state=DeliveryState(row.state),
         result=to_object(row),
-        **{name: row._mapping[name] for name in _PLAIN},
+        **pick(row, Delivery, "delivery_id", "state", "result"),
     )

@@ -1,6 +1,6 @@
 """What drift is computed from and what came out."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import exists, select
@@ -9,6 +9,7 @@ from appliance.core.errors import StoreError
 from appliance.core.model import DriftPoint
 from appliance.core.states import JobState
 from results_store.engine import Database, insert_if_absent
+from results_store.rows import pick
 from results_store.schema.outcome import feature as feature_table
 from results_store.schema.queue import job
 from results_store.schema.received import study
@@ -69,7 +70,7 @@ class Drift:
             .order_by(study.c.first_received_at, feature_table.c.job_id, feature_table.c.position)
         )
         with self._database.read() as connection:
-            return tuple(FeatureRow(**row._mapping) for row in connection.execute(query))
+            return tuple(FeatureRow(**pick(row, FeatureRow)) for row in connection.execute(query))
 
     def name_reference(self, pipeline: str, name: str, since: datetime, until: datetime) -> None:
         """Name a reference period. Raises StoreError if the name is taken or the period empty."""
@@ -89,14 +90,16 @@ class Drift:
             .order_by(reference_period.c.named_at, reference_period.c.name)
         )
         with self._database.read() as connection:
-            return tuple(ReferencePeriod(**row._mapping) for row in connection.execute(query))
+            return tuple(
+                ReferencePeriod(**pick(row, ReferencePeriod)) for row in connection.execute(query)
+            )
 
     def add_points(self, points: tuple[DriftPoint, ...]) -> None:
         """Append the points."""
         rows = []
         for point in points:
-            row = asdict(point)
-            row["feature_group"] = row.pop("group")
+            row = {name: getattr(point, name) for name in DriftPoint.__dataclass_fields__}
+            row |= {"feature_group": row.pop("group"), "detail": dict(point.detail)}
             rows.append(row)
         if rows:
             with self._database.write() as connection:
@@ -112,9 +115,8 @@ class Drift:
         if since is not None:
             query = query.where(drift_point.c.window_end > since)
         query = query.order_by(drift_point.c.window_end, drift_point.c.id)
-        names = [name for name in DriftPoint.__dataclass_fields__ if name != "group"]
         with self._database.read() as connection:
             return tuple(
-                DriftPoint(group=row.feature_group, **{name: row._mapping[name] for name in names})
+                DriftPoint(group=row.feature_group, **pick(row, DriftPoint, "group"))
                 for row in connection.execute(query)
             )

@@ -1,7 +1,7 @@
 """Connections and transactions; the only module that knows how each database begins one."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -19,7 +20,7 @@ _WRITES = "store_writes"
 
 
 class Database:
-    """Hands out transactions: `read` sees one snapshot on SQLite, `write` commits at its end."""
+    """Hands out transactions: `read` and `snapshot` to look, `write` to change."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._readers = engine
@@ -33,8 +34,17 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Yield a connection that only reads and sees the database as it is now, to its end."""
+        with plain_errors(), self._readers.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Yield a connection whose work is committed as a whole or not at all. Raises StoreError."""
+        """Yield a connection; its work is committed as a whole or not at all. Raises StoreError."""
         with plain_errors(), self._writers.begin() as connection:
             yield connection
 
@@ -74,6 +84,7 @@ def insert_if_absent(connection: Connection, table: Table, values: dict[str, Any
     """Return whether the row was inserted; a row with the same key stays as it is."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
+    statement = statement.execution_options(preserve_rowcount=True)
     return connection.execute(statement).rowcount == 1
 
 
@@ -81,10 +92,10 @@ def _to_json(value: object) -> str:
     return json.dumps(value, allow_nan=False)
 
 
-def _configure(busy_timeout: timedelta) -> Any:
+def _configure(busy_timeout: timedelta) -> Callable[[DBAPIConnection, object], None]:
     milliseconds = int(busy_timeout / timedelta(milliseconds=1))
 
-    def configure(connection: Any, _record: object) -> None:
+    def configure(connection: DBAPIConnection, _record: object) -> None:
         # The driver must not begin transactions by itself: _begin_sqlite says which kind.
         connection.isolation_level = None
         cursor = connection.cursor()

@@ -7,12 +7,9 @@ from sqlalchemy import ColumnElement, Connection, Row, select
 from appliance.core.errors import StoreError
 from appliance.core.model import FeedbackEntry
 from results_store.engine import Database
+from results_store.rows import pick
 from results_store.schema.queue import job
 from results_store.schema.said import feedback
-
-_PLAIN = tuple(
-    name for name in FeedbackEntry.__dataclass_fields__ if name not in ("feedback_id", "answers")
-)
 
 
 class FeedbackLog:
@@ -27,7 +24,8 @@ class FeedbackLog:
         Raises StoreError if it is not on that study's job, or replaces what is not the same
         reader's newest word on that job.
         """
-        values = {name: getattr(entry, name) for name in _PLAIN}
+        values = {name: getattr(entry, name) for name in FeedbackEntry.__dataclass_fields__}
+        del values["feedback_id"]  # the database gives it
         values["answers"] = dict(entry.answers)
         with self._database.write() as connection:
             _check(connection, entry)
@@ -70,5 +68,5 @@ def _to_entry(row: Row[Any]) -> FeedbackEntry:
         question: tuple(answer) if isinstance(answer, list) else answer
         for question, answer in row.answers.items()
     }
-    plain = {name: row._mapping[name] for name in _PLAIN}
+    plain = pick(row, FeedbackEntry, "feedback_id", "answers")
     return FeedbackEntry(feedback_id=row.id, answers=answers, **plain)

@@ -5,21 +5,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, select, update
 
 from appliance.core.errors import StaleClaim, StoreError
 from appliance.core.model import Claim, Job, JobInput, Priority
 from appliance.core.states import JOB_TRANSITIONS, JobEvent, JobState, next_state
+from results_store.rows import pick
 from results_store.schema.queue import job, job_event, job_input
 
-_PLAIN = tuple(
-    name
-    for name in Job.__dataclass_fields__
-    if name not in ("job_id", "state", "priority", "inputs")
-)
 
-
-def read_jobs(connection: Connection, query: Any) -> tuple[Job, ...]:
+def read_jobs(connection: Connection, query: Select[Any]) -> tuple[Job, ...]:
     """Return the jobs that `query`, a select of the job table, finds, in its order."""
     rows = connection.execute(query).all()
     inputs = _inputs(connection, [row.id for row in rows])
@@ -49,7 +44,7 @@ def move_job(
     *,
     now: datetime,
     reason: str = "",
-    **values: object,
+    values: Mapping[str, Any],
 ) -> bool:
     """Return whether the job moved from the state, attempt and worker that `row` shows.
 
@@ -101,8 +96,7 @@ def _inputs(connection: Connection, job_ids: Sequence[int]) -> Mapping[int, list
             .order_by(job_input.c.job_id, job_input.c.position)
         )
         for row in connection.execute(query):
-            names = JobInput.__dataclass_fields__
-            inputs[row.job_id].append(JobInput(**{name: row._mapping[name] for name in names}))
+            inputs[row.job_id].append(JobInput(**pick(row, JobInput)))
     return inputs
 
 
@@ -112,5 +106,5 @@ def _to_job(row: Row[Any], inputs: tuple[JobInput, ...]) -> Job:
         state=JobState(row.state),
         priority=Priority(row.priority),
         inputs=inputs,
-        **{name: row._mapping[name] for name in _PLAIN},
+        **pick(row, Job, "job_id", "state", "priority", "inputs"),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, or_, select, update
 
 from appliance.core.backoff import Backoff
 from appliance.core.errors import StaleClaim
@@ -86,7 +86,7 @@ class Jobs:
                 "progress": 0.0,
                 "phase": "",
             }
-            if not move_job(connection, row, JobEvent.CLAIM, now=now, **values):
+            if not move_job(connection, row, JobEvent.CLAIM, now=now, values=values):
                 return None
             return read_job(connection, row.id)
 
@@ -115,7 +115,7 @@ class Jobs:
         """End the attempt by FAIL_TRANSIENT (with `run_after`), EXHAUST, FAIL_PERMANENT, REFUSE or
         RELEASE, after which the attempt does not count. Raises StaleClaim, IllegalTransition.
         """
-        values: dict[str, object] = {"worker": None, "lease_until": None, "seconds": dict(seconds)}
+        values: dict[str, Any] = {"worker": None, "lease_until": None, "seconds": dict(seconds)}
         with self._database.write() as connection:
             row = held_row(connection, claim)
             if event is JobEvent.RELEASE:
@@ -124,7 +124,7 @@ class Jobs:
                 values["run_after"] = run_after or now
             else:
                 values["finished_at"] = now
-            if not move_job(connection, row, event, now=now, reason=reason, **values):
+            if not move_job(connection, row, event, now=now, reason=reason, values=values):
                 raise StaleClaim(f"job {claim.job_id} was taken from {claim.worker}")
 
     def expire_leases(self, now: datetime, backoff: Backoff) -> tuple[Job, ...]:
@@ -214,18 +214,18 @@ def _not_paused() -> ColumnElement[bool]:
     )
 
 
-def _expire(connection: Any, row: Any, now: datetime, backoff: Backoff) -> bool:
+def _expire(connection: Connection, row: Row[Any], now: datetime, backoff: Backoff) -> bool:
     delay = backoff.delay_after(row.attempt)
     reason = f"worker {row.worker} fell silent in attempt {row.attempt}"
-    values: dict[str, object] = {"worker": None, "lease_until": None}
+    values: dict[str, Any] = {"worker": None, "lease_until": None}
     if delay is None:
         event, values["finished_at"] = JobEvent.EXHAUST, now
     else:
         event, values["run_after"] = JobEvent.LEASE_EXPIRED, now + delay
-    return move_job(connection, row, event, now=now, reason=reason, **values)
+    return move_job(connection, row, event, now=now, reason=reason, values=values)
 
 
-def _to_entry(row: Any) -> JobLogEntry:
+def _to_entry(row: Row[Any]) -> JobLogEntry:
     return JobLogEntry(
         job_id=row.job_id,
         at=row.at,

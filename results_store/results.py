@@ -21,6 +21,7 @@ from appliance.core.model import (
     Side,
 )
 from results_store.engine import Database
+from results_store.rows import columns, pick
 from results_store.schema import outcome
 from results_store.schema.outcome import result_object
 
@@ -118,7 +119,7 @@ def save_objects(
 
 def to_object(row: Row[Any]) -> ResultObject:
     """Return the object of a row that has the columns of `result_object`."""
-    return ResultObject(**{name: row._mapping[name] for name in ResultObject.__dataclass_fields__})
+    return ResultObject(**pick(row, ResultObject))
 
 
 def _of_job(connection: Connection, table: Table, job_id: int) -> Iterable[Row[Any]]:
@@ -194,8 +195,8 @@ def _feature_row(feature: Feature) -> dict[str, object]:
 
 
 def _code(row: Row[Any], prefix: str) -> Code:
-    columns = row._mapping
-    return Code(**{name: columns[f"{prefix}_{name}"] for name in Code.__dataclass_fields__})
+    values = columns(row)
+    return Code(**{name: values[f"{prefix}_{name}"] for name in Code.__dataclass_fields__})
 
 
 def _side(row: Row[Any]) -> Side | None:

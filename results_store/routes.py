@@ -10,8 +10,9 @@ from appliance.core.errors import IllegalTransition
 from appliance.core.model import Reason, RouteDecision, SelectedInput
 from appliance.core.states import ROUTE_TRANSITIONS, RouteEvent, RouteState, next_state
 from results_store.engine import Database, insert_if_absent
+from results_store.rows import pick
 from results_store.schema.queue import decision as decision_table
-from results_store.schema.queue import route_event, study_route
+from results_store.schema.queue import job, route_event, study_route
 from results_store.schema.received import study
 
 
@@ -62,6 +63,22 @@ class Routes:
             if row.state != RouteState.OPEN:
                 raise IllegalTransition(f"route {route!r} of {study_uid} is {row.state}, not open")
             _write(connection, row.id, study_uid, reason=reason, deadline=deadline)
+
+    def reopen(self, study_uid: str, route: str) -> bool:
+        """Open the CLOSED route again, because an image came; return False if it has jobs.
+
+        What ran stays as it was decided. Raises IllegalTransition where it is not CLOSED.
+        """
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            row = hold_route(connection, study_uid, route, now)
+            jobs = select(job.c.id).where(
+                job.c.study_instance_uid == study_uid, job.c.route == route
+            )
+            if connection.execute(jobs.limit(1)).first() is not None:
+                return False
+            move_route(connection, row, RouteEvent.REOPEN, reason="an image came", now=now)
+            return True
 
     def hold(self, study_uid: str, route: str, reason: str, decision: RouteDecision) -> None:
         """Hold the OPEN route until a person looks or an image comes. Raises IllegalTransition."""
@@ -183,7 +200,7 @@ def add_decision(
     )
 
 
-def _write(connection: Connection, row_id: int, study_uid: str, **values: Any) -> None:
+def _write(connection: Connection, row_id: int, study_uid: str, **values: object) -> None:
     images = select(study.c.instance_count).where(study.c.study_instance_uid == study_uid)
     seen: int = connection.scalar(images) or 0
     connection.execute(
@@ -192,8 +209,7 @@ def _write(connection: Connection, row_id: int, study_uid: str, **values: Any) -
 
 
 def _to_status(row: Row[Any]) -> RouteStatus:
-    names = [name for name in RouteStatus.__dataclass_fields__ if name != "state"]
-    return RouteStatus(state=RouteState(row.state), **{name: row._mapping[name] for name in names})
+    return RouteStatus(state=RouteState(row.state), **pick(row, RouteStatus, "state"))
 
 
 def _to_decision(row: Row[Any]) -> StoredDecision:

@@ -1,12 +1,23 @@
 """Studies and their instances: hand-over 2, indexed."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.sql.expression import false, true
 
 from appliance.core.crashpoints import CrashPoint, crash_point
@@ -14,6 +25,7 @@ from appliance.core.model import ReceivedInstance
 from appliance.core.states import DeliveryState, JobState, RouteState
 from results_store.engine import Database, insert_if_absent
 from results_store.routes import reopen_held
+from results_store.rows import pick
 from results_store.schema.outcome import delivery, result_object
 from results_store.schema.queue import job, study_route
 from results_store.schema.received import instance, study
@@ -158,7 +170,7 @@ class Studies:
             return tuple(_to_study(row) for row in connection.execute(query))
 
     def dirty(self) -> tuple[str, ...]:
-        """Return the studies to evaluate: a route is OPEN, or `evaluated` did not see all images."""
+        """Return studies to evaluate: a route is OPEN, or `evaluated` did not see all images."""
         is_open = exists().where(
             study_route.c.study_instance_uid == study.c.study_instance_uid,
             study_route.c.state == RouteState.OPEN,
@@ -219,7 +231,7 @@ class Studies:
                 )
 
 
-def _same_study(table: Any) -> ColumnElement[bool]:
+def _same_study(table: Table) -> ColumnElement[bool]:
     matches: ColumnElement[bool] = table.c.study_instance_uid == instance.c.study_instance_uid
     return matches
 
@@ -228,7 +240,7 @@ def _is_image() -> ColumnElement[bool]:
     return and_(instance.c.current == true(), instance.c.own == false())
 
 
-def _by_uid(study_uid: str) -> Any:
+def _by_uid(study_uid: str) -> Select[Any]:
     return select(study).where(study.c.study_instance_uid == study_uid)
 
 
@@ -324,13 +336,8 @@ def _count(connection: Connection, received: ReceivedInstance, facts: InstanceFa
 
 
 def _to_instance(row: Row[Any]) -> IndexedInstance:
-    return IndexedInstance(**_pick(row._mapping, IndexedInstance))
+    return IndexedInstance(**pick(row, IndexedInstance))
 
 
 def _to_study(row: Row[Any]) -> StudyRow:
-    values = _pick(row._mapping, StudyRow)
-    return StudyRow(**{**values, "modalities": tuple(values["modalities"])})
-
-
-def _pick(mapping: Mapping[Any, Any], kind: type[Any]) -> dict[str, Any]:
-    return {name: mapping[name] for name in kind.__dataclass_fields__}
+    return StudyRow(modalities=tuple(row.modalities), **pick(row, StudyRow, "modalities"))

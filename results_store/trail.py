@@ -9,6 +9,7 @@ from sqlalchemy import select
 from appliance.core.errors import StoreError
 from appliance.core.log import KEYS, Event
 from results_store.engine import Database
+from results_store.rows import pick
 from results_store.schema.said import audit as audit_table
 from results_store.schema.said import event as event_table
 
@@ -44,8 +45,13 @@ class Audit:
         self, actor: str, action: str, study_instance_uid: str | None = None, detail: str = ""
     ) -> None:
         """Append an entry."""
-        values = {"actor": actor, "action": action, "detail": detail}
-        values |= {"at": self._database.clock.now(), "study_instance_uid": study_instance_uid}
+        values = {
+            "at": self._database.clock.now(),
+            "actor": actor,
+            "action": action,
+            "study_instance_uid": study_instance_uid,
+            "detail": detail,
+        }
         with self._database.write() as connection:
             connection.execute(audit_table.insert().values(**values))
 
@@ -65,12 +71,8 @@ class Audit:
             query = query.where(audit_table.c.actor == actor)
         if since is not None:
             query = query.where(audit_table.c.at >= since)
-        names = AuditEntry.__dataclass_fields__
         with self._database.read() as connection:
-            return tuple(
-                AuditEntry(**{name: row._mapping[name] for name in names})
-                for row in connection.execute(query)
-            )
+            return tuple(AuditEntry(**pick(row, AuditEntry)) for row in connection.execute(query))
 
 
 class Events:

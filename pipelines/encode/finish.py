@@ -10,7 +10,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from appliance.core import product
 from pipelines.encode.context import EncodedObject, Kind, RunContext
 from pipelines.encode.equipment import describe_equipment
-from pipelines.encode.inherit import inherit, set_character_set, source_time_zone
+from pipelines.encode.inherit import choose_character_set, inherit, source_time_zone
 from pipelines.encode.source import Source
 from pipelines.encode.terms import declare_own_scheme
 
@@ -26,18 +26,14 @@ def finish(
 
     `own_texts` are the texts in `dataset` that are neither the source's nor known to be ASCII.
     """
+    texts = (*own_texts, *_texts(context))
     moment = context.created_at.astimezone(source_time_zone(source.header) or context.time_zone)
-    inherit(dataset, source.header)
+    inherit(dataset, source.header, choose_character_set(source.header, texts))
     describe_equipment(dataset, context, source.header, moment)
     _date(dataset, moment)
     dataset.InstanceCreatorUID = product.APPLIANCE_DEVICE_UID
     dataset.SeriesDescription = context.series_description(kind)
     declare_own_scheme(dataset)
-    set_character_set(
-        dataset,
-        source.header,
-        (*own_texts, context.institution, context.title, *_model_texts(context)),
-    )
     return EncodedObject(
         kind=kind,
         sop_class_uid=str(dataset.SOPClassUID),
@@ -48,8 +44,15 @@ def finish(
     )
 
 
-def _model_texts(context: RunContext) -> tuple[str, ...]:
-    return (context.manufacturer, context.pipeline, context.regulatory_label, context.device_serial)
+def _texts(context: RunContext) -> tuple[str, ...]:
+    return (
+        context.pipeline,
+        context.title,
+        context.manufacturer,
+        context.regulatory_label,
+        context.device_serial,
+        context.institution,
+    )
 
 
 def _date(dataset: Dataset, moment: datetime) -> None:

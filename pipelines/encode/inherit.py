@@ -5,6 +5,7 @@ sending: what is not the same here would be held there.
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from datetime import timedelta, timezone, tzinfo
 
 from pydicom import Dataset
@@ -12,6 +13,8 @@ from pydicom.charset import convert_encodings
 from pydicom.dataelem import DataElement
 
 UTF_8 = "ISO_IR 192"
+CharacterSet = str | Sequence[str] | None
+"""Value of Specific Character Set; None where the element is absent or empty."""
 
 # Type 2 of Patient and General Study (PS3.3 C.7.1.1, C.7.2.1): present even where the source
 # lacks them.
@@ -66,6 +69,7 @@ _STUDY = (  # noqa: SIM905
     "IssuerOfClinicalTrialTimePointID ConsentForClinicalTrialUseSequence"
 ).split()
 
+_CHARACTER_SET = "SpecificCharacterSet"
 # It re-dates every DA and TM of an object, those copied from the source too (PS3.3 C.12.1):
 # present only where the source has it.
 _TIME_ZONE = "TimezoneOffsetFromUTC"
@@ -74,8 +78,14 @@ INHERITED = frozenset({*_REQUIRED, *_PATIENT, *_STUDY, _TIME_ZONE})
 """Keywords of the elements that an object of ours has from its source."""
 
 
-def inherit(dataset: Dataset, header: Dataset) -> None:
-    """Replace patient, study and time zone of `dataset` by the source's."""
+def inherit(dataset: Dataset, header: Dataset, character_set: CharacterSet) -> None:
+    """Replace patient, study, time zone and character set of `dataset` by the source's.
+
+    `character_set` is from `choose_character_set`. Where it is the source's own, names are
+    written byte for byte as they came, escapes and all.
+    """
+    if character_set != header.get(_CHARACTER_SET):
+        header.decode()  # all the way down, while it is still known what the bytes meant
     for keyword in sorted(INHERITED):
         if keyword in header and not _is_empty_sequence(header[keyword]):
             dataset[keyword] = header[keyword]
@@ -83,6 +93,10 @@ def inherit(dataset: Dataset, header: Dataset) -> None:
             setattr(dataset, keyword, None)
         elif keyword in dataset:
             delattr(dataset, keyword)
+    if character_set:
+        dataset.SpecificCharacterSet = character_set
+    elif _CHARACTER_SET in dataset:
+        delattr(dataset, _CHARACTER_SET)
 
 
 def _is_empty_sequence(element: DataElement) -> bool:
@@ -100,23 +114,13 @@ def source_time_zone(header: Dataset) -> tzinfo | None:
     return timezone(-offset if sign == "-" else offset)
 
 
-def set_character_set(dataset: Dataset, header: Dataset, own_texts: tuple[str, ...]) -> None:
-    """Write in the source's character set if it can say `own_texts`, else in UTF-8.
-
-    Staying with the source's keeps names byte for byte, escapes and all.
-    """
-    written = header.get("SpecificCharacterSet")
-    if all(_can_say(text, written) for text in own_texts):
-        if written:
-            dataset["SpecificCharacterSet"] = header["SpecificCharacterSet"]
-        elif "SpecificCharacterSet" in dataset:
-            del dataset.SpecificCharacterSet
-        return
-    dataset.decode()
-    dataset.SpecificCharacterSet = UTF_8
+def choose_character_set(header: Dataset, own_texts: Iterable[str]) -> CharacterSet:
+    """Return the source's Specific Character Set if it can say `own_texts`, else UTF-8."""
+    written: CharacterSet = header.get(_CHARACTER_SET)
+    return written if all(_can_say(text, written) for text in own_texts) else UTF_8
 
 
-def _can_say(text: str, character_set: object) -> bool:
+def _can_say(text: str, character_set: CharacterSet) -> bool:
     if text.isascii():
         return True  # every DICOM character set has it (PS3.5 6.1.2)
     if not isinstance(character_set, str) or not character_set:

@@ -1,7 +1,7 @@
 """Column types and the few forms that columns have here."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import (
     JSON,
@@ -30,6 +30,15 @@ metadata = MetaData(
 )
 
 
+class Options(TypedDict, total=False):
+    """What a column may be beside its name and type."""
+
+    primary_key: bool
+    nullable: bool
+    unique: bool
+    index: bool
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment: aware when it goes in, aware and in UTC when it comes back."""
 
@@ -49,12 +58,11 @@ class UtcDateTime(TypeDecorator[datetime]):
         utc = value.astimezone(UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return the moment, aware, in UTC."""
         if value is None:
             return None
-        moment: datetime = value
-        return moment.replace(tzinfo=UTC) if dialect.name == "sqlite" else moment.astimezone(UTC)
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
 class SafeText(TypeDecorator[str]):
@@ -74,6 +82,10 @@ class SafeText(TypeDecorator[str]):
         return value.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
+def _never_null(options: Options) -> Options:
+    return {"nullable": False, **options}
+
+
 BigId = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -82,14 +94,14 @@ def key() -> Column[Any]:
     return Column("id", BigId, primary_key=True, autoincrement=True)
 
 
-def text(name: str, **options: Any) -> Column[Any]:
+def text(name: str, **options: Unpack[Options]) -> Column[Any]:
     """Return a text that is always there."""
-    return Column(name, SafeText, **{"nullable": False, **options})
+    return Column(name, SafeText, **_never_null(options))
 
 
-def maybe_text(name: str, **options: Any) -> Column[Any]:
+def maybe_text(name: str, *, index: bool = False) -> Column[Any]:
     """Return a text that may be missing."""
-    return Column(name, SafeText, nullable=True, **options)
+    return Column(name, SafeText, nullable=True, index=index)
 
 
 def moment(name: str) -> Column[Any]:
@@ -102,9 +114,9 @@ def maybe_moment(name: str) -> Column[Any]:
     return Column(name, UtcDateTime, nullable=True)
 
 
-def count(name: str, **options: Any) -> Column[Any]:
+def count(name: str, **options: Unpack[Options]) -> Column[Any]:
     """Return a whole number."""
-    return Column(name, BigInteger, **{"nullable": False, **options})
+    return Column(name, BigInteger, **_never_null(options))
 
 
 def number(name: str, *, nullable: bool = False) -> Column[Any]:
@@ -122,9 +134,9 @@ def data(name: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, JSON(none_as_null=True), nullable=nullable)
 
 
-def refers(name: str, target: str, **options: Any) -> Column[Any]:
+def refers(name: str, target: str, **options: Unpack[Options]) -> Column[Any]:
     """Return a reference to another row's number."""
-    return Column(name, BigId, ForeignKey(target), **{"nullable": False, **options})
+    return Column(name, BigId, ForeignKey(target), **_never_null(options))
 
 
 def code(prefix: str) -> tuple[Column[Any], Column[Any], Column[Any]]:
