@@ -88,8 +88,6 @@ def inherit(dataset: Dataset, header: Dataset, character_set: CharacterSet) -> N
     `character_set` is from `choose_character_set`. Where it is the source's own, names are
     written byte for byte as they came, escapes and all.
     """
-    if character_set != header.get(_CHARACTER_SET):
-        header.decode()  # all the way down, while it is still known what the bytes meant
     for keyword in sorted(INHERITED):
         if keyword in header and not _is_empty_sequence(header[keyword]):
             dataset[keyword] = header[keyword]
