@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch.nn import functional
 
 from pipelines.volume import Float32, Float64, Labels
@@ -43,6 +44,16 @@ def linear(array: Float32, source: Grid, target: Grid) -> Float32:
     values = torch.from_numpy(np.ascontiguousarray(array))[None]
     for where, slab in _slabs(values, source.index_from(target), target.shape):
         out[where] = slab[0].numpy()
+    return out
+
+
+def cubic(array: Float32, source: Grid, target: Grid) -> Float32:
+    """Return `array` on `target` by cubic splines: slower than `linear`, and without its blur."""
+    matrix = source.index_from(target)
+    out = np.empty(target.shape, dtype=np.float32)
+    ndimage.affine_transform(
+        array, matrix[:3, :3], matrix[:3, 3], output_shape=target.shape, output=out, order=3
+    )
     return out
 
 
