@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch.nn import functional
 
 from pipelines.volume import Float32, Float64, Labels
@@ -44,6 +45,14 @@ def linear(array: Float32, source: Grid, target: Grid) -> Float32:
     for where, slab in _slabs(values, source.index_from(target), target.shape):
         out[where] = slab[0].numpy()
     return out
+
+
+def cubic(array: Float32, source: Grid, target: Grid) -> Float32:
+    """Return `array` on `target` by cubic splines: slower than `linear`, and without its blur."""
+    matrix = source.index_from(target)
+    return ndimage.affine_transform(
+        array, matrix[:3, :3], matrix[:3, 3], target.shape, np.float32, order=3
+    ).astype(np.float32, copy=False)
 
 
 def most_likely(probabilities: torch.Tensor, source: Grid, target: Grid) -> Labels:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from appliance.core.clock import Clock
@@ -58,7 +58,7 @@ def plain_errors() -> Iterator[None]:
     """Turn a driver's errors into StoreError, without the statement's values."""
     try:
         yield
-    except DBAPIError as error:
+    except StatementError as error:
         raise StoreError(f"the database said: {error.orig}") from error
     except PoolTimeout as error:
         raise StoreError("no free connection to the database") from error

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    case,
     exists,
     func,
     or_,
@@ -252,17 +253,19 @@ def _is_own(connection: Connection, sop_instance_uid: str) -> bool:
 def _index(
     connection: Connection, received: ReceivedInstance, facts: InstanceFacts, now: datetime
 ) -> IndexOutcome:
+    own = facts.is_own or _is_own(connection, received.sop_instance_uid)
+    if not own:
+        _hold_study(connection, received, facts)
     known = update(instance).where(instance.c.spool_name == received.spool_name)
     # A file that retention deleted may come again: it is here again, but it is not news.
     if connection.execute(known.values(deleted_at=None)).rowcount:
         return IndexOutcome.KNOWN
-    if facts.is_own or _is_own(connection, received.sop_instance_uid):
-        _add(connection, received, facts, now, version=1, current=False, own=True)
+    newest, images = _versions(connection, received)
+    current = not own and images == 0
+    _add(connection, received, facts, now, version=newest + 1, current=current, own=own)
+    if own:
         return IndexOutcome.OWN
-    _hold_study(connection, received, facts)
-    version = 1 + _newest_version(connection, received)
-    _add(connection, received, facts, now, version=version, current=version == 1, own=False)
-    if version > 1:
+    if not current:
         return IndexOutcome.CONFLICT
     _count(connection, received, facts)
     reopen_held(connection, received.study_instance_uid, now)
@@ -289,14 +292,15 @@ def _add(
     connection.execute(instance.insert().values(**values))
 
 
-def _newest_version(connection: Connection, received: ReceivedInstance) -> int:
-    query = select(func.max(instance.c.version)).where(
+def _versions(connection: Connection, received: ReceivedInstance) -> tuple[int, int]:
+    """Return the newest version of the UID in its study, and how many are not ours."""
+    others = func.sum(case((instance.c.own == false(), 1), else_=0))
+    query = select(func.coalesce(func.max(instance.c.version), 0), func.coalesce(others, 0)).where(
         instance.c.study_instance_uid == received.study_instance_uid,
         instance.c.sop_instance_uid == received.sop_instance_uid,
-        instance.c.own == false(),
     )
-    newest: int | None = connection.scalar(query)
-    return newest or 0
+    newest, images = connection.execute(query).one()
+    return int(newest), int(images)
 
 
 def _hold_study(connection: Connection, received: ReceivedInstance, facts: InstanceFacts) -> None:

@@ -108,7 +108,13 @@ def _values(element: DataElement) -> Iterator[AttributeValue]:
 def _value(vr: str, value: object) -> AttributeValue:
     if vr in _NUMBERS:
         return float(str(value))
-    return str(value).strip(" \0")[:_LONGEST]
+    return storable(str(value))[:_LONGEST].strip()
+
+
+def storable(text: str) -> str:
+    """Return the text without what no database takes: NUL characters and halves of surrogates."""
+    text = text.replace("\0", "")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _unknown(value: bytes) -> Iterator[AttributeValue]:

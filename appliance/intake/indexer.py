@@ -6,7 +6,9 @@ nothing that was done.
 """
 
 import logging
+from collections import deque
 from dataclasses import dataclass
+from datetime import datetime
 
 from appliance.core.errors import BadInstance
 from appliance.core.log import Event, log_event
@@ -31,7 +33,7 @@ class Indexed:
     """What one look at the spool did."""
 
     entries: int
-    more: bool  # there are entries left
+    as_of: datetime | None  # everything that was in the spool then is indexed; None: not yet
 
 
 class Indexer:
@@ -45,16 +47,24 @@ class Indexer:
         self._headers = headers
         self._key = key
         self._batch = batch
+        self._waiting: deque[str] = deque()
+        self._listed_at: datetime | None = None
 
-    def step(self) -> Indexed:
+    def step(self, now: datetime) -> Indexed:
         """Index up to a batch of entries, oldest first; what is unreadable is quarantined.
 
+        Entries are listed anew only when the last list is done: however fast images come, there
+        are moments at which all that came before some time is indexed, and routes may close.
         An entry that the disk does not give right now stays for the next time.
         """
-        waiting = self._spool.new_entries()
-        for name in waiting[: self._batch]:
-            self._index_safely(name)
-        return Indexed(entries=len(waiting[: self._batch]), more=len(waiting) > self._batch)
+        if not self._waiting:
+            self._listed_at = now
+            self._waiting.extend(self._spool.new_entries())
+        count = min(self._batch, len(self._waiting))
+        for _ in range(count):
+            self._index_safely(self._waiting[0])
+            self._waiting.popleft()  # only now: if the store failed, it is still to be done
+        return Indexed(entries=count, as_of=None if self._waiting else self._listed_at)
 
     def recover(self) -> int:
         """Index files that have no row, as after a restored backup; return how many. At start."""
@@ -89,7 +99,7 @@ class Indexer:
             study_date=header.text("StudyDate") or None,
             study_time=header.text("StudyTime") or None,
             patient_key=patient_key(self._key, header.patient_id, header.issuer_of_patient_id),
-            is_own=header.is_own or self._store.studies.is_own_object(summary.sop_instance_uid),
+            is_own=header.is_own,  # the store also knows our objects by their UID
         )
 
     def _tell(self, received: ReceivedInstance, outcome: IndexOutcome) -> None:

@@ -65,13 +65,15 @@ class Orchestrator:
 
     def step(self) -> timedelta:
         """Do what can be done now; return how long nothing is due, if nobody wakes us."""
-        more = self._indexer.step().more
+        as_of = self._indexer.step(self._clock.now()).as_of
+        if as_of is None:
+            return timedelta(0)
         self._note_pauses()
         dirty = self._store.studies.dirty()
         self._memory = {uid: self._memory.get(uid, _Memory()) for uid in dirty}
         for uid, memory in self._memory.items():
-            self._look_safely(uid, memory)
-        return timedelta(0) if more else self._until_next()
+            self._look_safely(uid, memory, as_of)
+        return self._until_next()
 
     def _note_pauses(self) -> None:
         paused = self._store.controls.paused()
@@ -89,8 +91,8 @@ class Orchestrator:
 
     # -- one study ------------------------------------------------------------------------
 
-    def _look_safely(self, uid: str, memory: _Memory) -> None:
-        now = self._clock.now()
+    def _look_safely(self, uid: str, memory: _Memory, now: datetime) -> None:
+        """Look at a study as of `now`: what came later is not indexed and does not count."""
         if memory.not_before is not None and now < memory.not_before:
             return
         memory.not_before = None
@@ -98,6 +100,7 @@ class Orchestrator:
             self._look(uid, memory, now)
         except (ApplianceError, OSError) as error:
             memory.not_before = now + _AFTER_A_FAILURE
+            memory.images = -1  # which routes were looked at is not known: all again
             log_event(
                 Event.SERVICE_FAILED,
                 level=logging.ERROR,
@@ -111,8 +114,10 @@ class Orchestrator:
         if row is None:
             return
         fresh = row.instance_count != memory.images
-        if fresh and memory.looked_at is not None and now - memory.looked_at < self._pace:
-            return
+        if fresh and memory.looked_at is not None:
+            since = now - memory.looked_at
+            if timedelta(0) <= since < self._pace:
+                return
         statuses = {status.route: status for status in self._store.routes.of_study(uid)}
         self._close_unknown(uid, statuses)
         due = [plan for plan in self._options.routes if fresh or self._is_due(plan, memory, now)]
@@ -213,7 +218,7 @@ class Orchestrator:
             case Outcome.HELD:
                 self._hold(uid, judgement, completion)
             case Outcome.CLOSED:
-                self._decide(study, plan, judgement, completion, now)
+                self._decide(study, plan, judgement, completion)
         return None
 
     def _complete(
@@ -273,8 +278,8 @@ class Orchestrator:
         plan: RoutePlan,
         judgement: Judgement,
         completion: Completion,
-        now: datetime,
     ) -> None:
+        now = self._clock.now()
         uid = study.summary.study_instance_uid
         signal = str(completion.signal)
         decision = judgement.decision

@@ -193,7 +193,8 @@ def _does_not_run(
         candidates,
         key=lambda one: sum(not v.reason.holds for v in verdicts[one.series_instance_uid]),
     )
-    short = [v.shortfall for v in verdicts[closest.series_instance_uid] if not v.reason.holds]
+    told = [v.shortfall for v in verdicts[closest.series_instance_uid] if not v.reason.holds]
+    short = list(dict.fromkeys(told))  # a route and an input often want the same
     if not short:
         return f"not run: no series is left for {', '.join(missing)}; each serves another input"
     more = f"; and {len(short) - _MOST_SHORTFALLS} more" if len(short) > _MOST_SHORTFALLS else ""

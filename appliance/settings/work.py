@@ -133,6 +133,12 @@ class JobSettings(Document):
     attempts: int = Field(
         default=3, ge=1, le=100, description="Attempts of a job before it counts as failed."
     )
+    warm_pipelines: int = Field(
+        default=2,
+        ge=1,
+        le=100,
+        description="Pipelines whose models stay loaded; the least recently used one makes room.",
+    )
     retry_first: Duration = Field(
         default=timedelta(seconds=10),
         gt=timedelta(0),

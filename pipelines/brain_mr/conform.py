@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.resample import Grid, linear
+from pipelines.resample import Grid, cubic, linear
 from pipelines.volume import Float32, Float64, Volume, patient_axes
 
 SIZE = 256
@@ -39,7 +39,9 @@ def conform(volume: Volume, directions: Float64 | None = None) -> Conformed:
         array = permuted
     else:
         grid = _one_millimetre(grid, LIA if directions is None else directions)
-        array = linear(volume.array, source, grid)
+        # A head that is set upright was often interpolated before; blurring it once more would
+        # make the model's structures grow by some per cent.
+        array = (linear if directions is None else cubic)(volume.array, source, grid)
     array, grid = _window(array, grid)
     return _cropped(_scaled(array), grid)
 

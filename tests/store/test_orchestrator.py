@@ -235,6 +235,19 @@ def test_one_bad_study_stops_no_other(world: IntakeWorld) -> None:
     assert broken in world.store.studies.dirty()
 
 
+def test_a_study_that_could_not_be_looked_at_is_tried_again(world: IntakeWorld) -> None:
+    (name, *_) = world.receive(head())
+    world.step()
+    path = world.spool.path(name)
+    path.rename(path.with_suffix(".away"))
+    world.restart()
+    world.pass_time(QUIET)
+    assert world.jobs() == ()
+    path.with_suffix(".away").rename(path)
+    world.pass_time(QUIET)
+    assert len(world.jobs()) == 1
+
+
 def test_what_is_unreadable_is_quarantined_with_its_reason(world: IntakeWorld) -> None:
     (name,) = world.receive(head(slices=1))
     path = world.spool.path(name)
@@ -244,6 +257,19 @@ def test_what_is_unreadable_is_quarantined_with_its_reason(world: IntakeWorld) -
     assert (world.spool_root / "quarantine" / f"{name}.dcm").exists()
     assert world.spool.new_entries() == ()
     assert len(world.store.studies.instances(STUDY)) == 3
+
+
+def test_text_that_no_database_takes_is_no_obstacle(world: IntakeWorld) -> None:
+    images = head()
+    for image in images:
+        image.add_new("AccessionNumber", "SH", b"A\x001")
+        image.add_new("SeriesDescription", "LO", b"t1 \xff\xfe\x00mprage")
+    world.receive(images)
+    world.pass_time(QUIET)
+    assert len(world.jobs()) == 1
+    row = world.store.studies.get(STUDY)
+    assert row is not None
+    assert row.accession_number == "A1"
 
 
 def own_object() -> Dataset:
@@ -316,6 +342,16 @@ def test_two_inputs_become_one_job_with_both(world: IntakeWorld) -> None:
     world.pass_time(QUIET)
     (job,) = world.jobs()
     assert [item.input_name for item in job.inputs] == ["t1", "t1", "flair"]
+
+
+def test_a_backlog_is_indexed_to_its_end_before_any_route_closes(world: IntakeWorld) -> None:
+    world.use(plan(), batch=2)
+    world.receive(head(slices=5))
+    world.clock.advance(timedelta(hours=3))  # as if the orchestrator had been down
+    while world.step() == timedelta(0):
+        assert world.jobs() == ()
+    (job,) = world.jobs()
+    assert len(job.inputs) == 5
 
 
 def test_many_files_are_indexed_in_batches_without_a_pause(world: IntakeWorld) -> None:

@@ -66,6 +66,14 @@ def test_a_stored_result_that_comes_back_is_known_by_its_uid(store: Store) -> No
     assert store.studies.dirty() == ()
 
 
+def test_a_result_that_comes_back_changed_twice_is_ours_each_time(store: Store) -> None:
+    for digest in ("a", "b", "c"):
+        back = received(sha256=digest * 64)
+        assert store.studies.index(back, facts(is_own=True)) is IndexOutcome.OWN
+    assert len(store.studies.spool_names()) == 3
+    assert store.studies.index(received(sha256="d" * 64), facts()) is IndexOutcome.NEW
+
+
 def test_text_that_no_database_holds_does_not_stop_an_image(store: Store) -> None:
     odd = facts(accession_number="A\0\udcff1")
     assert store.studies.index(received(), odd) is IndexOutcome.NEW

@@ -58,6 +58,13 @@ def test_the_summary_names_the_closest_series_and_what_it_lacks() -> None:
     )
 
 
+def test_what_route_and_input_both_want_is_told_once() -> None:
+    wants = one_pipeline(spec(select={"Modality": "MR"}))
+    decision = decide(route({"Modality": "MR"}), study(series("1", Modality="CT")), wants)
+    assert decision.summary.endswith("closest was series 1: Modality is CT, not MR")
+    assert len(decision.reasons) == 2
+
+
 @pytest.mark.parametrize(
     ("written", "having", "said"),
     [
