@@ -130,6 +130,12 @@ class JobSettings(Document):
         ge=timedelta(seconds=5),
         description="Time without a heartbeat after which a worker counts as dead.",
     )
+    delivery_lease: Duration = Field(
+        default=timedelta(minutes=5),
+        ge=timedelta(seconds=5),
+        description="Time after which a delivery that began and never ended is tried again; longer "
+        "than any one object takes to send.",
+    )
     attempts: int = Field(
         default=3, ge=1, le=100, description="Attempts of a job before it counts as failed."
     )
