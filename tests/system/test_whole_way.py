@@ -25,12 +25,8 @@ def study_of(paths: list[Path]) -> str:
 
 def results_in(pacs: Orthanc, study: str) -> list[str]:
     """Return the kinds of results that Orthanc holds in this study, one entry an instance."""
-    found = pacs.post(
-        "/tools/find",
-        {"Level": "Instance", "Query": {"StudyInstanceUID": study}, "Expand": True,
-         "RequestedTags": ["SOPClassUID"]},
-    )  # fmt: skip
-    classes = [pacs.get(f"/instances/{i['ID']}/metadata/SopClassUid") for i in found]
+    found = pacs.post("/tools/find", {"Level": "Instance", "Query": {"StudyInstanceUID": study}})
+    classes = [pacs.tags(instance)["SOPClassUID"] for instance in found]
     return sorted(RESULT_CLASSES[c] for c in classes if c in RESULT_CLASSES)
 
 
