@@ -103,6 +103,10 @@ class Spool:
         (self._quarantine / f"{name}.txt").write_text(reason + "\n")
         self.remove(name)
 
+    def quarantined(self) -> tuple[str, ...]:
+        """Return the names of entries in quarantine."""
+        return tuple(sorted(path.stem for path in self._quarantine.glob("*.dcm")))
+
     def remove(self, name: str) -> None:
         """Delete an instance; whether that is allowed is the caller's knowledge."""
         self._image(name).unlink(missing_ok=True)

@@ -1,15 +1,16 @@
 """Named points at which tests kill the process, to prove that each hand-over survives it.
 
 In production the environment variable is not set and a point costs one dictionary look-up.
-`APPLIANCE_CRASH_AT=point@/path/of/marker` kills the first process that reaches the point while
-the marker does not exist, once.
+`APPLIANCE_CRASH_FOLDER` names a folder: the first process that reaches a point while a file of
+the point's name lies there takes the file away and is killed.
 """
 
 import os
 import signal
 from enum import StrEnum
+from pathlib import Path
 
-VARIABLE = "APPLIANCE_CRASH_AT"
+VARIABLE = "APPLIANCE_CRASH_FOLDER"
 
 
 class CrashPoint(StrEnum):
@@ -33,13 +34,12 @@ class CrashPoint(StrEnum):
 
 
 def crash_point(point: CrashPoint) -> None:
-    """Kill this process with SIGKILL if the environment names this point."""
-    wanted = os.environ.get(VARIABLE)
-    if wanted is None or not wanted.startswith(f"{point.value}@"):
+    """Kill this process with SIGKILL if a test has armed this point."""
+    folder = os.environ.get(VARIABLE)
+    if folder is None:
         return
-    marker = wanted.partition("@")[2]
     try:
-        os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    except FileExistsError:
+        (Path(folder) / point.value).unlink()
+    except FileNotFoundError:
         return
     os.kill(os.getpid(), signal.SIGKILL)

@@ -58,6 +58,11 @@ class Lines:
 def parse_yaml(text: str, name: str) -> tuple[object, Lines]:
     """Return the plain data and where its keys stand. Raises ConfigError."""
     try:
+        for token in yaml.scan(text):
+            if isinstance(token, yaml.AliasToken):
+                # They can nest without end, or grow without end from a few lines.
+                text = f"the alias *{token.value} is not read here; write the value itself"
+                raise ConfigError(f"{name}:{token.start_mark.line + 1}: (the whole file): {text}")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -139,7 +144,7 @@ def _step(annotation: object, part: str | int) -> object:
         for key, field in model.model_fields.items():
             if part in (key, field.alias):
                 return field.annotation
-    arguments = getattr(annotation, "__args__", ())
+    arguments = [a for a in getattr(annotation, "__args__", ()) if a is not Ellipsis]
     return arguments[-1] if arguments else None
 
 

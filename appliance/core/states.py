@@ -115,12 +115,15 @@ class RouteEvent(StrEnum):
     CLOSE = "close"
     HOLD = "hold"
     IMAGE = "image"  # an image of a held route's study arrives
+    REOPEN = "reopen"  # an image arrives after the route closed without a job
 
 
 ROUTE_TRANSITIONS: Mapping[tuple[RouteState, RouteEvent], RouteState] = {
     (RouteState.OPEN, RouteEvent.CLOSE): RouteState.CLOSED,
     (RouteState.OPEN, RouteEvent.HOLD): RouteState.HELD,
     (RouteState.HELD, RouteEvent.IMAGE): RouteState.OPEN,
+    # Only where the decision started no job; what ran stays as it was decided.
+    (RouteState.CLOSED, RouteEvent.REOPEN): RouteState.OPEN,
 }
 
 S = TypeVar("S", bound=StrEnum)

@@ -1,1 +1,18 @@
-"""See ARCHITECTURE.md."""
+"""From the spool to queued jobs.
+
+options       what intake is told
+elements      elements of a data set → attributes that rules read
+headers       files → summaries; a bounded cache of them
+folder        the same for a folder that was never received
+patient       PatientID as a keyed hash
+indexer       hand-over 2: spool entries become rows
+library       a stored study as rules see it
+expected      how many images a series' own headers announce (pure)
+counting      how many images a peer counts; asked rarely
+completion    are a route's inputs complete at this moment? (pure)
+age           a study's age against max_age (pure)
+judge         routing and age together: one code path for the loop and for `explain` (pure)
+orchestrator  the loop's body; hand-over 3: queued
+explain       decisions as text and as JSON
+retention     images that nobody needs any more are deleted
+"""

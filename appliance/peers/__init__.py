@@ -1,8 +1,14 @@
-"""Every outgoing association.
+"""Every outgoing association: C-ECHO, C-FIND, C-STORE. Decides nothing, only asks and sends.
 
-node.py         where a DICOM node is
-association.py  an association to it, and what is wrong when there is none
-status.py       what an answer to C-STORE means: accepted, try again, or neither
+node.py         DicomNode: where a node is and how patient we are
+association.py  an association to it, and in plain words why there is none
+status.py       what an answer to a C-STORE means (PS3.4 B.2.3)
 sending.py      C-STORE of files, their data sets byte for byte
-client.py       DicomClient: echo, find, store
+client.py       DicomClient: what can be asked of a node
 """
+
+from appliance.peers.client import DicomClient, StudyMatch
+from appliance.peers.node import DicomNode
+from appliance.peers.sending import StoreOutcome
+
+__all__ = ["DicomClient", "DicomNode", "StoreOutcome", "StudyMatch"]

@@ -62,13 +62,15 @@ def associated(node: DicomNode, contexts: Sequence[PresentationContext]) -> "Ite
     Raises PeerRefused where the node says no for good, else PeerError.
     """
     association = _associate(node, contexts)
+    is_done = False
     try:
         yield association
-    except BaseException:
-        association.abort()
-        raise
-    if association.is_established:
-        association.release()
+        is_done = True
+    finally:
+        if is_done and association.is_established:
+            association.release()
+        elif not is_done:
+            association.abort()
 
 
 def _associate(node: DicomNode, contexts: Sequence[PresentationContext]) -> "Association":

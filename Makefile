@@ -1,0 +1,66 @@
+# make demo   the whole appliance, once, on this machine: no root, no apt
+# make test   all tests, against real counterparts (installed with apt when run as root)
+# make check  format, lint, types, import contracts, architecture, generated documents
+
+PYTHON ?= python3.11
+# A site chooses its build of PyTorch: TORCH_INDEX=<address of a package index> make venv
+TORCH_INDEX ?=
+BIN := .venv/bin
+PACKAGES := appliance scp pipelines results_store feedback
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+OUT ?= benchmarks/results
+
+.PHONY: venv dev demo test test-gpu check docs bench install install-files install-venv clean
+
+venv: .venv/runtime
+
+.venv/runtime: setup.cfg pyproject.toml
+	@echo "Making .venv; PyTorch is the large part. This takes a minute or more."
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	$(PIP) --editable .
+	touch $@
+
+dev: .venv/dev
+
+.venv/dev: .venv/runtime
+	$(PIP) --editable ".[dev]"
+	touch $@
+
+demo: venv
+	$(BIN)/appliance demo
+
+test: dev
+	sh tests/install-counterparts.sh
+	$(BIN)/python -m pytest -m "not gpu"
+
+test-gpu: dev
+	$(BIN)/python -m pytest -m gpu tests/gpu
+
+check: dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(foreach p,$(PACKAGES),-p $(p))
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/architecture
+
+# Writes every generated document again; `make check` compares them.
+docs: dev
+	$(BIN)/python -m appliance.documents
+
+bench: dev
+	sh tests/install-counterparts.sh
+	$(BIN)/python -m benchmarks --out $(OUT)
+
+# DESTDIR=… lays the files out elsewhere; ENABLE=1 enables the units.
+install:
+	sh systemd/install.sh all
+
+install-files:
+	sh systemd/install.sh files
+
+install-venv:
+	sh systemd/install.sh venv
+
+clean:
+	rm -rf .venv build *.egg-info

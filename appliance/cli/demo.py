@@ -1,0 +1,31 @@
+"""`appliance demo`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appliance.cli.common import console
+from appliance.demo.play import Options, play
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(demo)
+
+
+def demo(
+    folder: Annotated[
+        Path | None, typer.Argument(help="DICOM files to send; without it, a head MR.")
+    ] = None,
+    *,
+    once: Annotated[bool, typer.Option("--once", help="End instead of serving.")] = False,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write what was found to this file.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="Work in this folder and leave it.")
+    ] = None,
+) -> int:
+    """Run the whole appliance once, beside a stand-in PACS, and show what it does."""
+    return play(Options(folder=folder, once=once, json=json, keep=keep), console)

@@ -1,0 +1,95 @@
+"""`run` and the six roles."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from appliance.cli.common import DEFAULT_CONFIG, ConfigOption
+from appliance.core.clock import SystemClock
+from appliance.core.errors import ConfigError
+from appliance.core.log import Event, log_event, log_to_stderr
+from appliance.core.ports import Role
+from appliance.service import Stop, WakeupListener, run_service
+from appliance.supervisor import Supervisor, die_with_supervisor
+from appliance.wiring.roles import build_service
+from appliance.wiring.site import Site, load, open_site
+
+_HELP = {
+    Role.RECEIVE: "Receive images (C-STORE, C-ECHO).",
+    Role.ORCHESTRATE: "Index what came, decide what runs.",
+    Role.WORK: "Run pipelines.",
+    Role.DELIVER: "Send results to their destinations.",
+    Role.WEB: "Serve the pages.",
+    Role.SCHEDULE: "Compare with reference periods; delete old images.",
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command(name="run", help="Run all roles, each in a process of its own.")(run_all)
+    for role in Role:
+        app.command(name=role.value, help=_HELP[role])(_command(role))
+
+
+def _command(role: Role) -> Callable[[Path], int]:
+    def command(config: ConfigOption = DEFAULT_CONFIG) -> int:
+        return run_role(role, config)
+
+    return command
+
+
+def run_all(config: ConfigOption = DEFAULT_CONFIG) -> int:
+    """Check the settings, prepare the store, then keep every role running."""
+    log_to_stderr()
+    open_site(config).close()
+    stop = Stop()
+    stop.listen()
+    supervisor = Supervisor(
+        command=[sys.executable, "-m", "appliance"],
+        arguments=["--config", str(config)],
+        clock=SystemClock(),
+    )
+    return supervisor.run(stop)
+
+
+def run_role(role: Role, config: Path) -> int:
+    """Run one role until told to stop; start it afresh on SIGHUP if the new settings are good."""
+    die_with_supervisor()
+    log_to_stderr()
+    stop = Stop()
+    stop.listen()
+    site = open_site(config)
+    try:
+        ended_well = _serve(role, site, stop, config)
+    finally:
+        site.close()
+    if stop.reload:
+        os.execv(sys.executable, [sys.executable, "-m", "appliance", *sys.argv[1:]])  # noqa: S606
+    return 0 if ended_well else 1
+
+
+def _serve(role: Role, site: Site, stop: Stop, config: Path) -> bool:
+    listener = WakeupListener(site.folders.run, role)
+    service = build_service(role, site, stop)
+    try:
+        while True:
+            ended_well = run_service(service, listener, stop, site.clock)
+            if not stop.reload or _is_good(config):
+                return ended_well
+            stop.reload = False
+            stop.requested.clear()
+    finally:
+        service.close()
+        listener.close()
+
+
+def _is_good(config: Path) -> bool:
+    try:
+        load(config)
+    except ConfigError as error:
+        log_event(Event.SETTINGS_REFUSED, path=str(config), reason=str(error))
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""What `check` and `status` say beyond the settings' own rules. Reads; changes nothing."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from appliance.core.errors import PeerError
+from appliance.core.model import Delivery, Job
+from appliance.core.quantities import format_size
+from appliance.core.states import DeliveryState, JobState
+from appliance.settings.model import Settings
+from appliance.wiring.nodes import client_of
+from results_store.store import Store
+from scp.spool import Spool
+
+_NEWEST = 1000
+
+
+def warnings(settings: Settings) -> list[str]:
+    """Return a sentence for everything that works but that a sysadmin should know."""
+    found = []
+    if not settings.routes:
+        found.append("no routes: images are received and kept, nothing runs")
+    if not settings.receiver.peers and not settings.receiver.accept_unknown_peers:
+        found.append("no peers: every association will be rejected")
+    if settings.receiver.accept_unknown_peers:
+        found.append("accept_unknown_peers: everybody who reaches the port can send")
+    found += [
+        f"route {route.name!r} is a shadow: its results stay here"
+        for route in settings.routes
+        if route.send is None
+    ]
+    found += [
+        f"destination {name!r} does not prove that it has a result (verify: none)"
+        for name, destination in settings.destinations.items()
+        if destination.verify == "none"
+    ]
+    return found
+
+
+def unreachable(settings: Settings) -> list[str]:
+    """Return a sentence for every destination that does not answer a C-ECHO."""
+    found = []
+    for name in settings.destinations:
+        try:
+            client_of(settings, name).echo()
+        except PeerError as error:
+            found.append(str(error))
+    return found
+
+
+def overview(store: Store, spool: Spool, now: datetime) -> dict[str, object]:
+    """Return what is running, waiting, held and failed, by counts of the newest 1000 each."""
+    jobs = store.jobs.list(limit=_NEWEST)
+    deliveries = store.deliveries.list(limit=_NEWEST)
+    return {
+        "now": now.isoformat(timespec="seconds"),
+        "disk_free": format_size(spool.free_bytes()),
+        "not_yet_indexed": len(spool.new_entries()),
+        "quarantined": len(spool.quarantined()),
+        "open_studies": len(store.studies.dirty()),
+        "jobs": _counts(job.state for job in jobs),
+        "deliveries": _counts(delivery.state for delivery in deliveries),
+        "paused": sorted(f"{kind} {name}" for kind, name in store.controls.paused()),
+        "last_problems": [*_job_problems(jobs), *_delivery_problems(deliveries)],
+    }
+
+
+def _counts(states: Iterable[StrEnum]) -> dict[str, int]:
+    return {state.value: count for state, count in Counter(states).items()}
+
+
+def _job_problems(jobs: Sequence[Job]) -> list[str]:
+    return [f"job {j.job_id}: {j.reason}" for j in jobs if j.state is JobState.FAILED][:5]
+
+
+def _delivery_problems(deliveries: Sequence[Delivery]) -> list[str]:
+    bad = (DeliveryState.FAILED, DeliveryState.HELD)
+    return [f"delivery {d.delivery_id}: {d.reason}" for d in deliveries if d.state in bad][:5]

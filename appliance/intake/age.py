@@ -1,0 +1,89 @@
+"""How old a study is, against a route's `max_age` (pure)."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone, tzinfo
+
+from appliance.core.model import Attributes, Reason, RouteDecision
+from appliance.core.quantities import format_duration
+from appliance.intake.options import Backfill
+
+_DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # with dots: ACR-NEMA, still met
+_TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.\d{1,6})?")
+_OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Age:
+    """Whether a study is too old; `taken_at` is None where nobody can tell."""
+
+    taken_at: datetime | None
+    too_old: bool
+
+
+def study_age(
+    attributes: Attributes, max_age: timedelta | None, time_zone: tzinfo, now: datetime
+) -> Age:
+    """Return how old the study is by StudyDate and StudyTime.
+
+    The zone is the study's own (0008,0201), else `time_zone`. A date without a time counts as
+    the end of its day. A date that is absent, broken or ahead of us blocks nothing.
+    """
+    taken_at = _taken_at(attributes, time_zone)
+    too_old = taken_at is not None and max_age is not None and now - taken_at > max_age
+    return Age(taken_at=taken_at, too_old=too_old)
+
+
+def _taken_at(attributes: Attributes, time_zone: tzinfo) -> datetime | None:
+    date = _DATE.fullmatch(_text(attributes, "StudyDate"))
+    time = _TIME.fullmatch(_text(attributes, "StudyTime"))
+    clock = (time[1], time[2] or 0, time[3] or 0) if time else (23, 59, 59)
+    zone = _zone(_text(attributes, "TimezoneOffsetFromUTC")) or time_zone
+    if date is None:
+        return None
+    try:
+        year, month, day, hour, minute, second = (int(part) for part in (*date.groups(), *clock))
+        return datetime(year, month, day, hour, minute, min(second, 59), tzinfo=zone)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _zone(text: str) -> tzinfo | None:
+    offset = _OFFSET.fullmatch(text)
+    if offset is None or int(offset[2]) > 14 or int(offset[3]) > 59:
+        return None
+    sign = -1 if offset[1] == "-" else 1
+    return timezone(sign * timedelta(hours=int(offset[2]), minutes=int(offset[3])))
+
+
+def _text(attributes: Attributes, keyword: str) -> str:
+    values = attributes.get(keyword) or ("",)
+    return str(values[0]).strip()
+
+
+def with_age(
+    decision: RouteDecision, age: Age, max_age: timedelta | None, backfill: Backfill
+) -> RouteDecision:
+    """Return a matching decision with what the study's age means for it; others as they are."""
+    if max_age is None or not decision.matched:
+        return decision
+    limit = format_duration(max_age)
+    if age.taken_at is None:
+        return replace(
+            decision, summary=f"{decision.summary}; the study's age is unknown (limit {limit})"
+        )
+    if not age.too_old:
+        return decision
+    taken = f"{age.taken_at:%Y-%m-%d}"
+    reason = Reason(condition=f"the study is at most {limit} old", found=taken, holds=False)
+    said = f"the study is from {taken}, older than {limit}"
+    reasons = (reason, *decision.reasons)
+    match backfill:
+        case Backfill.SKIP:
+            summary = f"not run: {said}"
+            return replace(decision, matched=False, inputs=(), reasons=reasons, summary=summary)
+        case Backfill.SHADOW:
+            summary = f"{decision.summary}; nothing is sent: {said}"
+            return replace(decision, reasons=reasons, summary=summary)
+        case Backfill.SEND:
+            return replace(decision, reasons=reasons, summary=f"{decision.summary}; {said}")

@@ -1,0 +1,82 @@
+"""What intake is told: routes with everything around them, pipelines, retention."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from appliance.core.model import Priority
+from appliance.routing.rules import PipelineInputs, Route
+from results_store.jobs import SendTo
+
+
+class Ceiling(StrEnum):
+    """What happens when images that were announced never came."""
+
+    HOLD = "hold"  # a person has to look
+    PROCEED = "proceed"  # run with what is there, and say so
+
+
+class Backfill(StrEnum):
+    """What happens to a study that is older than the route's max_age."""
+
+    SKIP = "skip"  # not run
+    SHADOW = "shadow"  # run, but nothing is sent
+    SEND = "send"  # as if it were new
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteOptions:
+    """When the inputs of a route are complete."""
+
+    quiet: timedelta  # since the last image of the series that were chosen
+    at_most: timedelta  # since the last image of the study; then something is done
+    then: Ceiling = Ceiling.HOLD
+    query: str | None = None  # the peer that is asked how many images each series has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutePlan:
+    """A route, and what happens before and after its pipelines run."""
+
+    route: Route
+    complete: CompleteOptions
+    send: tuple[SendTo, ...] = ()  # empty: shadow
+    max_age: timedelta | None = None
+    backfill: Backfill = Backfill.SKIP
+    priority: Priority = Priority.ROUTINE
+    feedback_form: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineRelease:
+    """The version of a pipeline that new jobs run."""
+
+    version: str
+    digest: str  # SHA-256 of the pipeline's folder
+    inputs: PipelineInputs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeOptions:
+    """Everything that the orchestrator is told."""
+
+    routes: tuple[RoutePlan, ...]
+    pipelines: Mapping[str, PipelineRelease]
+    time_zone: ZoneInfo  # of StudyDate and StudyTime that carry none
+    poll: timedelta = timedelta(seconds=1)  # the net where a wake-up got lost
+    ask_counts_every: timedelta = timedelta(seconds=15)  # at most, for one study
+
+    def inputs(self) -> Mapping[str, PipelineInputs]:
+        """Return the inputs of each pipeline, as routing wants them."""
+        return {name: release.inputs for name, release in self.pipelines.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionOptions:
+    """When images are deleted."""
+
+    images: timedelta  # after their study's last image
+    free_at_least: int  # bytes; below, the oldest go early
+    keep_at_least: timedelta = timedelta(hours=1)  # even when the disk is full

@@ -1,0 +1,46 @@
+"""What the worker room wants to be told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta, tzinfo
+from pathlib import Path
+
+from appliance.core.backoff import Backoff
+
+_BACKOFF = Backoff(first=timedelta(seconds=10), longest=timedelta(minutes=10), attempts=4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineOptions:
+    """One pipeline that this worker runs."""
+
+    name: str
+    folder: Path
+    device: str = "auto"
+    timeout: timedelta = timedelta(minutes=10)  # loading included, where it is not warm
+    memory: int = 16 << 30  # bytes resident in the child's process group
+
+    def __post_init__(self) -> None:
+        if self.timeout <= timedelta(0) or self.memory <= 0:
+            raise ValueError(f"{self.name}: timeout and memory are above zero")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """One worker process. `name` is another one for each process that ever runs."""
+
+    name: str
+    pipelines: Mapping[str, PipelineOptions]
+    results: Path
+    institution: str
+    time_zone: tzinfo
+    device_serial: str  # of this installation
+    uid_root: str | None = None
+    lease: timedelta = timedelta(seconds=30)
+    heartbeat: timedelta = timedelta(seconds=1)
+    poll: timedelta = timedelta(seconds=1)
+    backoff: Backoff = _BACKOFF
+
+    def __post_init__(self) -> None:
+        if self.heartbeat * 3 > self.lease:
+            raise ValueError("a lease is at least three heartbeats long")

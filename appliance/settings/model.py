@@ -1,0 +1,55 @@
+"""The whole settings file."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from appliance.core.documents import Document
+from appliance.settings.site import (
+    Appliance,
+    Destination,
+    ReceiverSettings,
+    Retention,
+    StoreSettings,
+)
+from appliance.settings.values import Name, mistakes_at
+from appliance.settings.watch import DriftSettings, WebSettings
+from appliance.settings.work import JobSettings, PipelineSettings, RouteSettings
+
+
+class Settings(Document):
+    """Everything that a site writes, in one file."""
+
+    appliance: Appliance = Field(description="Who this installation is.")
+    receiver: ReceiverSettings = Field(
+        default_factory=ReceiverSettings, description="The DICOM listener."
+    )
+    retention: Retention = Field(default_factory=Retention, description="How long things are kept.")
+    store: StoreSettings = Field(default_factory=StoreSettings, description="The database.")
+    destinations: dict[Name, Destination] = Field(
+        default_factory=dict, description="DICOM nodes by name: where results go, and who is asked."
+    )
+    pipelines: dict[Name, PipelineSettings] = Field(
+        default_factory=dict, description="Pipelines by name: how each runs here."
+    )
+    routes: tuple[RouteSettings, ...] = Field(
+        default=(), description="Rules; each one decides for itself, the order means nothing."
+    )
+    jobs: JobSettings = Field(default_factory=JobSettings, description="The queue and its workers.")
+    web: WebSettings = Field(default_factory=WebSettings, description="The pages.")
+    drift: DriftSettings = Field(
+        default_factory=DriftSettings, description="Comparison with reference periods."
+    )
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.receiver.listen.port == self.web.listen.port:
+            port = self.web.listen.port
+            advice = f"port {port} is receiver.listen's already; write another"
+            raise mistakes_at((("web", "listen"), advice))
+        return self
+
+    @property
+    def store_url(self) -> str:
+        """Return the database's address, the default filled in."""
+        return self.store.url or f"sqlite:///{self.appliance.data_dir / 'store.db'}"

@@ -1,0 +1,162 @@
+"""Which pipelines there are, and which study goes to which."""
+
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from appliance.core.backoff import Backoff
+from appliance.core.documents import Document
+from appliance.core.model import Priority
+from appliance.core.quantities import Duration, Size, format_duration
+from appliance.settings.values import (
+    AbsolutePath,
+    Name,
+    Names,
+    Title,
+    When,
+    check_list,
+    mistakes_at,
+)
+
+
+class PipelineSettings(Document):
+    """How one pipeline runs here."""
+
+    path: AbsolutePath | None = Field(
+        default=None,
+        description="Its folder with pipeline.yaml. Not needed for the pipelines that are shipped.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="Where the model runs. auto takes the GPU where there is one; cuda fails "
+        "where there is none, it never falls back silently.",
+    )
+    timeout: Duration = Field(
+        default=timedelta(minutes=10),
+        gt=timedelta(0),
+        description="Time after which a run is stopped and tried again.",
+    )
+    memory: Size = Field(
+        default=8 * 10**9,
+        ge=10**8,
+        description="Main memory (resident) above which a run is stopped.",
+    )
+    threads: int = Field(
+        default=0, ge=0, le=256, description="CPU threads of its model; 0 lets the library choose."
+    )
+
+
+class Complete(Document):
+    """When a study's inputs count as complete for a route."""
+
+    quiet: Duration = Field(
+        default=timedelta(seconds=30),
+        gt=timedelta(0),
+        description="Time without a new image of an input series.",
+    )
+    at_most: Duration = Field(
+        default=timedelta(hours=2),
+        gt=timedelta(0),
+        description="Time after the last image at which waiting for missing ones ends.",
+    )
+    then: Literal["hold", "proceed"] = Field(
+        default="hold",
+        description="What happens then: hold the study with a reason, or run with what is there "
+        "and say so.",
+    )
+    query: Name | None = Field(
+        default=None,
+        description="A destination that is asked by C-FIND how many images each series has. "
+        "Its answer can delay the end, never bring it forward.",
+    )
+
+    @model_validator(mode="after")
+    def _quiet_fits(self) -> Self:
+        if self.at_most < self.quiet:
+            quiet = format_duration(self.quiet)
+            raise mistakes_at((("at_most",), f"is less than quiet ({quiet}); write a longer time"))
+        return self
+
+
+class Send(Document):
+    """Which result objects leave, and where to."""
+
+    to: Names = Field(description="Names of destinations.")
+    objects: Annotated[tuple[Literal["sr", "seg"], ...], AfterValidator(check_list)] = Field(
+        default=("sr", "seg"),
+        description="Kinds of objects: sr (measurements), seg (segmentation).",
+    )
+
+
+class RouteSettings(Document):
+    """One rule: which studies, which pipelines, where the results go."""
+
+    name: Title = Field(description="What people call it; unique.")
+    when: When = Field(description="What a series must be like. See Conditions.")
+    complete: Complete = Field(
+        default_factory=Complete, description="When the inputs count as complete."
+    )
+    run: Names = Field(description="Names of pipelines.")
+    send: Send | None = Field(
+        default=None,
+        description="Where results go. Without it the route is a shadow: results stay here.",
+    )
+    max_age: Duration = Field(
+        default=timedelta(days=2),
+        gt=timedelta(0),
+        description="Studies whose study date is older count as backfill.",
+    )
+    backfill: Literal["skip", "shadow", "send"] = Field(
+        default="shadow",
+        description="What happens to them: nothing, run without sending, or all as usual.",
+    )
+    priority: Priority = Field(default=Priority.ROUTINE, description="How soon its jobs run.")
+    late: Literal["ignore"] = Field(
+        default="ignore",
+        description="What happens to images of an input that come after its jobs were queued: "
+        "they are kept and named in the log.",
+    )
+    feedback: Name | None = Field(
+        default=None, description="Name of the form (a file in web.forms) that readers fill in."
+    )
+
+
+class JobSettings(Document):
+    """The queue and its workers."""
+
+    lease: Duration = Field(
+        default=timedelta(seconds=60),
+        ge=timedelta(seconds=5),
+        description="Time without a heartbeat after which a worker counts as dead.",
+    )
+    delivery_lease: Duration = Field(
+        default=timedelta(minutes=5),
+        ge=timedelta(seconds=5),
+        description="Time after which a delivery that began and never ended is tried again; longer "
+        "than any one object takes to send.",
+    )
+    attempts: int = Field(
+        default=3, ge=1, le=100, description="Attempts of a job before it counts as failed."
+    )
+    warm_pipelines: int = Field(
+        default=2,
+        ge=1,
+        le=100,
+        description="Pipelines whose models stay loaded; the least recently used one makes room.",
+    )
+    retry_first: Duration = Field(
+        default=timedelta(seconds=10),
+        gt=timedelta(0),
+        description="Delay after the first failed attempt; it doubles each time.",
+    )
+    retry_longest: Duration = Field(
+        default=timedelta(minutes=10),
+        gt=timedelta(0),
+        description="Longest delay between attempts.",
+    )
+
+    @property
+    def backoff(self) -> Backoff:
+        """Return the delays between attempts."""
+        return Backoff(first=self.retry_first, longest=self.retry_longest, attempts=self.attempts)

@@ -1,0 +1,34 @@
+"""Passwords of local accounts, as argon2id hashes."""
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from appliance.core.errors import ConfigError
+
+SHORTEST = 10
+LONGEST = 200  # hashing costs by length; nobody types more
+
+
+def hash_password(password: str) -> str:
+    """Return what the store keeps of a password. Raises ConfigError for one too short or long."""
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise ConfigError(f"a password needs {SHORTEST} to {LONGEST} characters")
+    return PasswordHasher().hash(password)
+
+
+class PasswordCheck:
+    """Compares passwords; takes as long for an account that does not exist."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher()
+        self._nobody = self._hasher.hash("no account has this password")
+
+    def holds(self, password_hash: str | None, password: str) -> bool:
+        """Return whether `password` is the one that was hashed; None never holds."""
+        if len(password) > LONGEST:
+            return False
+        try:
+            self._hasher.verify(password_hash or self._nobody, password)
+        except (VerificationError, InvalidHashError):
+            return False
+        return password_hash is not None

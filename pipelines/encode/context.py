@@ -1,0 +1,112 @@
+"""Who ran what, when and where: what an encoding needs to know beside pixels and findings."""
+
+import zlib
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from enum import StrEnum
+
+from appliance.core.uids import uid_from_name
+
+MAX_LO = 64  # characters of a Long String (PS3.5 6.2)
+_FIRST_SERIES_NUMBER = 10_000
+_PIPELINE_SLOTS = 800
+_RUNS_A_SLOT = 50
+
+
+class Kind(StrEnum):
+    """The kinds of object that a run is encoded to."""
+
+    SEG = "seg"
+    SR = "sr"
+
+
+_CONTENT = {Kind.SEG: "segmentation", Kind.SR: "volumes"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorObject:
+    """An object of the run that this run supersedes, in the same study."""
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """The model, in the words of AIR table 6.5.3.1-1: equal wherever an object names it."""
+
+    manufacturer: str
+    name: str
+    version: str
+    device_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """One run. The same context, sources and output always give the same bytes.
+
+    `created_at` is the job's; `time_zone` is the institution's, used for DICOM dates and times
+    where the source says none. `institution` stands in where the source names none.
+    `uid_root` is a site's own root, None for `2.25.` UIDs.
+    """
+
+    run_uid: str
+    created_at: datetime
+    time_zone: tzinfo
+    pipeline: str
+    pipeline_version: str
+    pipeline_digest: str
+    title: str
+    manufacturer: str
+    regulatory_label: str
+    device_serial: str
+    run_number: int = 1
+    institution: str = ""
+    uid_root: str | None = None
+    supersedes: tuple[PriorObject, ...] = ()
+
+    @property
+    def model(self) -> Model:
+        """Return the model's identity; another folder digest is another device."""
+        return Model(
+            manufacturer=self.manufacturer[:MAX_LO],
+            name=self.pipeline[:MAX_LO],
+            version=self.pipeline_version[:MAX_LO],
+            device_uid=uid_from_name("pipeline", self.pipeline_digest),
+        )
+
+    def uid(self, kind: Kind, what: str) -> str:
+        """Return the run's UID for `what` in the object of this kind."""
+        return uid_from_name(self.run_uid, kind, what, root=self.uid_root)
+
+    def series_description(self, kind: Kind) -> str:
+        """Return what a reader sees in the series list; the regulatory label is never cut off."""
+        label = f" - {_inner(self.regulatory_label)}"
+        what = f"{self.pipeline} {self.pipeline_version} {_CONTENT[kind]}"
+        return (what[: max(0, MAX_LO - len(label))] + label)[:MAX_LO]
+
+    def series_number(self, kind: Kind) -> int:
+        """Return a number behind those of scanners; by pipeline, run and kind."""
+        slot = zlib.crc32(self.pipeline.encode()) % _PIPELINE_SLOTS
+        run = (self.run_number - 1) % _RUNS_A_SLOT
+        order = list(Kind).index(kind)
+        return _FIRST_SERIES_NUMBER + (slot * _RUNS_A_SLOT + run) * len(Kind) + order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedObject:
+    """One object as a Part 10 file."""
+
+    kind: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    series_description: str
+    data: bytes
+
+
+def _inner(label: str) -> str:
+    """Return `label` as it stands within a line: no capital, unless it begins an acronym."""
+    return label[:1].lower() + label[1:] if label[1:2].islower() else label

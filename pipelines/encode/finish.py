@@ -1,0 +1,75 @@
+"""What every object of ours has in common, and the data set's way to bytes."""
+
+from datetime import datetime
+from io import BytesIO
+
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from appliance.core import product
+from pipelines.encode.context import EncodedObject, Kind, RunContext
+from pipelines.encode.equipment import describe_equipment
+from pipelines.encode.inherit import choose_character_set, inherit, source_time_zone
+from pipelines.encode.source import Source
+from pipelines.encode.terms import declare_own_scheme
+
+
+def finish(
+    dataset: Dataset,
+    kind: Kind,
+    context: RunContext,
+    source: Source,
+    own_texts: tuple[str, ...],
+) -> EncodedObject:
+    """Return the object as a Part 10 file.
+
+    `own_texts` are the texts in `dataset` that are neither the source's nor known to be ASCII.
+    """
+    texts = (*own_texts, *_texts(context))
+    moment = context.created_at.astimezone(source_time_zone(source.header) or context.time_zone)
+    inherit(dataset, source.header, choose_character_set(source.header, texts))
+    describe_equipment(dataset, context, source.header, moment)
+    _date(dataset, moment)
+    dataset.InstanceCreatorUID = product.APPLIANCE_DEVICE_UID
+    dataset.SeriesDescription = context.series_description(kind)
+    declare_own_scheme(dataset)
+    return EncodedObject(
+        kind=kind,
+        sop_class_uid=str(dataset.SOPClassUID),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        series_instance_uid=str(dataset.SeriesInstanceUID),
+        series_description=str(dataset.SeriesDescription),
+        data=_part10(dataset),
+    )
+
+
+def _texts(context: RunContext) -> tuple[str, ...]:
+    return (
+        context.pipeline,
+        context.title,
+        context.manufacturer,
+        context.regulatory_label,
+        context.device_serial,
+        context.institution,
+    )
+
+
+def _date(dataset: Dataset, moment: datetime) -> None:
+    for event in ("InstanceCreation", "Series", "Content"):
+        setattr(dataset, f"{event}Date", f"{moment:%Y%m%d}")
+        setattr(dataset, f"{event}Time", f"{moment:%H%M%S.%f}")
+
+
+def _part10(dataset: Dataset) -> bytes:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(product.IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = product.IMPLEMENTATION_VERSION_NAME
+    dataset.file_meta = meta
+    dataset.preamble = bytes(128)
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()

@@ -1,0 +1,24 @@
+"""The tables. No patient names; PatientID only as a keyed hash, in `patient_key`.
+
+types.py     column types and forms, the metadata
+received.py  study, instance
+queue.py     routes, decisions, jobs, pauses
+outcome.py   what runs produced, and the outbox
+said.py      feedback, accounts, audit, events
+watched.py   reference periods and drift points
+"""
+
+from results_store.schema import outcome, queue, received, said, watched
+from results_store.schema.types import metadata
+
+APPEND_ONLY = (
+    "route_event",
+    "decision",
+    "job_event",
+    "delivery_event",
+    "feedback",
+    "audit",
+    "event",
+)
+
+__all__ = ["APPEND_ONLY", "metadata", "outcome", "queue", "received", "said", "watched"]

@@ -1,0 +1,59 @@
+"""What was received."""
+
+from sqlalchemy import Index, Table, UniqueConstraint
+
+from results_store.schema.types import (
+    count,
+    data,
+    flag,
+    key,
+    maybe_moment,
+    maybe_text,
+    metadata,
+    moment,
+    text,
+)
+
+study = Table(
+    "study",
+    metadata,
+    text("study_instance_uid", primary_key=True),
+    maybe_text("accession_number", index=True),
+    maybe_text("study_date"),
+    maybe_text("study_time"),
+    maybe_text("patient_key", index=True),  # keyed hash of issuer and PatientID
+    moment("first_received_at"),
+    moment("last_received_at"),
+    count("instance_count"),  # current images, ours not counted; does not fall by retention
+    count("images_evaluated"),  # how many of them the last full evaluation knew
+    data("modalities"),
+    Index(None, "last_received_at"),
+)
+
+instance = Table(
+    "instance",
+    metadata,
+    key(),
+    text("spool_name", unique=True),
+    text("study_instance_uid"),
+    text("series_instance_uid"),
+    text("sop_instance_uid"),
+    text("sop_class_uid"),
+    text("transfer_syntax_uid"),
+    text("calling_ae_title"),
+    text("called_ae_title"),
+    text("peer_address"),
+    moment("received_at"),
+    count("size"),
+    text("sha256"),
+    text("modality"),
+    count("number_of_frames"),
+    count("version"),  # 1, 2, … of one SOP Instance UID; only one is current
+    flag("current"),
+    flag("own"),
+    moment("indexed_at"),
+    maybe_moment("deleted_at"),
+    UniqueConstraint("study_instance_uid", "sop_instance_uid", "version"),
+    Index(None, "sop_instance_uid"),
+    Index(None, "received_at"),
+)

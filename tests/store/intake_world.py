@@ -1,0 +1,151 @@
+"""The intake of one appliance on a real spool and a real store, with a clock that stands still."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+
+from appliance.core.log import Event
+from appliance.core.model import Job, RouteDecision
+from appliance.core.ports import Role
+from appliance.core.states import RouteState
+from appliance.intake.counting import SeriesCounts
+from appliance.intake.headers import HeaderCache
+from appliance.intake.indexer import Indexer
+from appliance.intake.library import Library
+from appliance.intake.options import CompleteOptions, IntakeOptions, PipelineRelease, RoutePlan
+from appliance.intake.orchestrator import Orchestrator
+from appliance.routing.rules import PipelineInputs, attributes_needed
+from results_store.jobs import SendTo
+from results_store.routes import RouteStatus
+from results_store.store import Store
+from scp.filemeta import Provenance
+from scp.spool import Spool
+from tests.store.world import SteppedClock
+from tests.summaries import one_pipeline, route, spec
+
+STUDY = "1.2.3.1"
+KEY = b"k" * 32
+
+
+def plan(**changes: Any) -> RoutePlan:
+    """Return a route for MR that sends; 30 s quiet, 2 h at most."""
+    values: dict[str, Any] = {
+        "route": route({"Modality": "MR"}),
+        "complete": CompleteOptions(quiet=timedelta(seconds=30), at_most=timedelta(hours=2)),
+        "send": (SendTo(destination="pacs", objects=("sr", "seg")),),
+    }
+    return RoutePlan(**(values | changes))
+
+
+class IntakeWorld:
+    """Puts data sets into the spool and lets the orchestrator look."""
+
+    def __init__(self, spool_root: Path, store: Store, clock: SteppedClock) -> None:
+        self.spool_root = spool_root
+        self.spool = Spool(spool_root)
+        self.store = store
+        self.clock = clock
+        self.woken: list[str] = []
+        self.asked: list[str] = []
+        self._counts: dict[str, SeriesCounts] = {}
+        self.use(plan())
+
+    def use(
+        self, *plans: RoutePlan, inputs: PipelineInputs | None = None, batch: int = 200
+    ) -> None:
+        """Start again with these routes."""
+        wanted = inputs or one_pipeline(spec("t1", {"MRAcquisitionType": "3D"}))["brain-mr"]
+        self._options = IntakeOptions(
+            routes=plans,
+            pipelines={"brain-mr": PipelineRelease(version="1", digest="d" * 64, inputs=wanted)},
+            time_zone=ZoneInfo("Europe/London"),
+        )
+        self._batch = batch
+        self.restart()
+
+    def ask(self, peer: str, counts: SeriesCounts) -> None:
+        """Let the peer answer; what it is asked is kept."""
+
+        def asked(study_instance_uid: str) -> Mapping[str, int | None]:
+            self.asked.append(study_instance_uid)
+            return counts(study_instance_uid)
+
+        self._counts[peer] = asked
+
+    def restart(self) -> None:
+        """Forget everything that is not on the disk."""
+        options = self._options
+        routes = [one.route for one in options.routes]
+        headers = HeaderCache(attributes_needed(routes, options.inputs().values()))
+        self.indexer = Indexer(self.spool, self.store, headers, KEY, batch=self._batch)
+        self._orchestrator = Orchestrator(
+            options=options,
+            store=self.store,
+            indexer=self.indexer,
+            library=Library(self.store, self.spool, headers),
+            clock=self.clock,
+            wakeup=self,
+            counts=self._counts,
+        )
+
+    def wake(self, role: Role) -> None:
+        """Be the orchestrator's wake-up."""
+        self.woken.append(role.value)
+
+    def receive(self, datasets: Sequence[Dataset]) -> tuple[str, ...]:
+        """Put the data sets into the spool as C-STORE does; return their names."""
+        return tuple(self._receive(dataset) for dataset in datasets)
+
+    def _receive(self, dataset: Dataset) -> str:
+        file = DicomBytesIO()
+        file.is_little_endian, file.is_implicit_VR = True, False
+        write_dataset(file, dataset)
+        content = file.getvalue()
+        incoming = self.spool.writer(
+            Provenance(
+                sop_class_uid=dataset.SOPClassUID,
+                sop_instance_uid=dataset.SOPInstanceUID,
+                transfer_syntax_uid=dataset.file_meta.TransferSyntaxUID,
+                calling_ae_title="MR01",
+                called_ae_title="APPLIANCE",
+                peer_address="127.0.0.1",
+                received_at=self.clock.now(),
+                sha256=hashlib.sha256(content).hexdigest(),
+            )
+        )
+        incoming.write(content)
+        received, _ = incoming.commit(incoming.identity(), self.clock.now())
+        return received.spool_name
+
+    def step(self) -> timedelta:
+        """Let the orchestrator look once."""
+        return self._orchestrator.step()
+
+    def pass_time(self, by: timedelta) -> None:
+        """Look, let the time pass, look again."""
+        self.step()
+        self.clock.advance(by)
+        self.step()
+
+    def jobs(self, study: str = STUDY) -> tuple[Job, ...]:
+        return self.store.jobs.of_study(study)
+
+    def status(self, name: str = "brain") -> RouteStatus:
+        return next(one for one in self.store.routes.of_study(STUDY) if one.route == name)
+
+    def state(self, name: str = "brain") -> RouteState:
+        return self.status(name).state
+
+    def decision(self, name: str = "brain") -> RouteDecision:
+        decisions = [one.decision for one in self.store.decisions.of_study(STUDY)]
+        return [one for one in decisions if one.route == name][-1]
+
+    def events(self) -> list[Event]:
+        return [one.event for one in self.store.events.of_study(STUDY)]

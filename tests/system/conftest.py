@@ -1,0 +1,37 @@
+"""One Orthanc and one appliance for all system tests; each test sends studies of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.appliance import Appliance, appliance, settings
+from tests.counterparts import Orthanc, free_port, orthanc
+from tests.system.phantom import phantom_series
+
+
+@pytest.fixture(scope="session")
+def pacs_and_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Orthanc, Appliance]]:
+    folder = tmp_path_factory.mktemp("system")
+    port = free_port()
+    data = settings(folder, port)
+    receiver = int(data["receiver"]["listen"].rpartition(":")[2])
+    nodes = {"APPLIANCE": receiver, "STORESCU": free_port()}
+    with orthanc(folder, modalities=nodes, port=port) as pacs, appliance(folder, data) as site:
+        yield pacs, site
+
+
+@pytest.fixture
+def pacs(pacs_and_site: tuple[Orthanc, Appliance]) -> Orthanc:
+    return pacs_and_site[0]
+
+
+@pytest.fixture
+def site(pacs_and_site: tuple[Orthanc, Appliance]) -> Appliance:
+    return pacs_and_site[1]
+
+
+@pytest.fixture
+def phantom(tmp_path: Path) -> list[Path]:
+    """A fresh MR study with a bright block off the centre: 3 × 4 × 5 voxels of 1 mm."""
+    return phantom_series(tmp_path / "phantom")

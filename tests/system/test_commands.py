@@ -1,0 +1,77 @@
+"""Commands, their exit codes, and what they say."""
+
+import csv
+import sqlite3
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.appliance import PIPELINES, Appliance, command, settings, write
+
+
+def test_three_mistakes_are_three_lines_and_exit_code_78(tmp_path: Path) -> None:
+    data = settings(tmp_path, 104)
+    data["receiver"]["listen"] = "x"
+    data["routes"][0] = {**data["routes"][0], "run": ["bright-volum"]}
+    data["jobs"]["lease"] = "3 parsecs"
+    path = write(tmp_path, data)
+    lines = path.read_text().splitlines()
+    said = command("check", "--config", str(path), code=78)
+    assert "3 problems" in said
+    for word in ("listen", "bright-volum", "3 parsecs"):
+        number = next(i for i, line in enumerate(lines, 1) if word in line)
+        assert f"appliance.yaml:{number}:" in said, said
+    assert "listen" in said
+    assert "did you mean 'bright-volume'" in said
+
+
+def test_a_role_does_not_start_on_bad_settings(tmp_path: Path) -> None:
+    path = tmp_path / "appliance.yaml"
+    path.write_text("appliance: {}\n")
+    assert "ae_title" in command("receive", "--config", str(path), code=78)
+
+
+def test_weights_with_another_hash_are_named_by_check(tmp_path: Path) -> None:
+    folder = tmp_path / "pipeline"
+    folder.mkdir()
+    for path in (PIPELINES / "bright_volume").iterdir():
+        if path.is_file():
+            (folder / path.name).write_bytes(path.read_bytes())
+    manifest = yaml.safe_load((folder / "pipeline.yaml").read_text())
+    (folder / "weights.bin").write_bytes(b"not these")
+    manifest["weights"] = [
+        {"file": "weights.bin", "sha256": "0" * 64, "licence": "MIT", "source": "nowhere"}
+    ]
+    (folder / "pipeline.yaml").write_text(yaml.safe_dump(manifest))
+    data = settings(tmp_path, 104)
+    data["pipelines"]["bright-volume"]["path"] = str(folder)
+    said = command("check", "--config", str(write(tmp_path, data)), code=78)
+    assert "weights.bin" in said
+    assert "0" * 64 in said.replace("\n", "")
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    assert "No such command" in command("fly", code=2)
+
+
+def test_an_export_has_a_row_for_each_finding(site: Appliance, tmp_path: Path) -> None:
+    site.command("export", str(tmp_path / "out"))
+    with (tmp_path / "out" / "findings.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows
+    assert (tmp_path / "out" / "findings.parquet").stat().st_size
+
+
+def test_a_backup_of_a_running_appliance_is_whole(site: Appliance, tmp_path: Path) -> None:
+    target = tmp_path / "copy.db"
+    site.command("backup", str(target))
+    with sqlite3.connect(target) as copy:
+        assert copy.execute("pragma integrity_check").fetchone() == ("ok",)
+    copy.close()
+
+
+@pytest.mark.parametrize("arguments", [("jobs", "list"), ("deliveries", "list"), ("status",)])
+def test_lists_are_for_people_and_for_programs(site: Appliance, arguments: tuple[str, ...]) -> None:
+    assert site.command(*arguments)
+    assert yaml.safe_load(site.command(*arguments, "--json")) is not None

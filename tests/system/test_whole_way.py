@@ -1,0 +1,175 @@
+"""A study in, results out: real processes, real peers, real sockets."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from appliance.core.crashpoints import CrashPoint
+from appliance.core.states import DeliveryState, JobState, RouteState
+from tests.appliance import BRIGHT_ROUTE, Appliance, appliance, settings
+from tests.builders import ct_series
+from tests.counterparts import Orthanc, free_port, orthanc, storescu, wait_until
+from tests.system.phantom import BLOCK_ML, phantom_series
+
+RESULT_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.88.34": "sr",  # Comprehensive 3D SR
+    "1.2.840.10008.5.1.4.1.1.66.4": "seg",
+}
+
+
+def study_of(paths: list[Path]) -> str:
+    return str(dcmread(paths[0], stop_before_pixels=True).StudyInstanceUID)
+
+
+def results_in(pacs: Orthanc, study: str) -> list[str]:
+    """Return the kinds of results that Orthanc holds in this study, one entry an instance."""
+    found = pacs.post(
+        "/tools/find",
+        {"Level": "Instance", "Query": {"StudyInstanceUID": study}, "Expand": True,
+         "RequestedTags": ["SOPClassUID"]},
+    )  # fmt: skip
+    classes = [pacs.get(f"/instances/{i['ID']}/metadata/SopClassUid") for i in found]
+    return sorted(RESULT_CLASSES[c] for c in classes if c in RESULT_CLASSES)
+
+
+def test_results_arrive_in_the_study_that_they_are_about(
+    pacs: Orthanc, site: Appliance, phantom: list[Path]
+) -> None:
+    study = study_of(phantom)
+    storescu(pacs.port, phantom, called="ORTHANC")
+    storescu(site.receiver_port, phantom)
+    site.wait_for_deliveries(study, DeliveryState.DELIVERED)
+    assert results_in(pacs, study) == ["seg", "sr"]
+    (job,) = site.store.jobs.of_study(study)
+    (finding,) = site.store.results.findings(job.job_id)
+    assert finding.measurements[0].value == pytest.approx(BLOCK_ML)
+
+
+def test_our_own_result_that_comes_back_starts_nothing(
+    pacs: Orthanc, site: Appliance, phantom: list[Path]
+) -> None:
+    study = study_of(phantom)
+    storescu(site.receiver_port, phantom)
+    site.wait_for_deliveries(study, DeliveryState.DELIVERED)
+    before = len(site.events("instance.own"))
+    own = pacs.post("/tools/find", {"Level": "Instance", "Query": {"StudyInstanceUID": study}})
+    assert len(own) == 2
+    pacs.post("/modalities/APPLIANCE/store", own)
+    wait_until(lambda: len(site.events("instance.own")) == before + 2)
+    assert len(site.store.jobs.of_study(study)) == 1
+    assert [s.state for s in site.store.routes.of_study(study)] == [RouteState.CLOSED]
+
+
+@pytest.mark.parametrize("point", list(CrashPoint))
+def test_a_kill_at_a_hand_over_loses_and_doubles_nothing(
+    pacs: Orthanc, site: Appliance, tmp_path: Path, point: CrashPoint
+) -> None:
+    paths = phantom_series(tmp_path / "study")
+    study = study_of(paths)
+    armed = site.crash_folder / point.value
+    armed.touch()
+    if point.value.startswith("spool."):
+        # The sender gets no answer, as after a power cut, and sends everything again.
+        with pytest.raises(AssertionError, match="storescu exited"):
+            storescu(site.receiver_port, paths)
+        wait_until(lambda: _accepts(site, paths), 60)
+    else:
+        storescu(site.receiver_port, paths)
+    site.wait_for_deliveries(study, DeliveryState.DELIVERED, 90)
+    assert not armed.exists(), "the process never came to this point"
+    assert results_in(pacs, study) == ["seg", "sr"]
+    (job,) = site.store.jobs.of_study(study)
+    assert job.state is JobState.DONE
+    assert len(site.store.studies.instances(study)) == len(paths)
+
+
+def _accepts(site: Appliance, paths: list[Path]) -> bool:
+    try:
+        storescu(site.receiver_port, paths)
+    except AssertionError:
+        return False
+    return True
+
+
+def test_a_shadow_route_leaves_the_pacs_untouched(tmp_path: Path, phantom: list[Path]) -> None:
+    shadow = {key: value for key, value in BRIGHT_ROUTE.items() if key != "send"}
+    port = free_port()
+    data = settings(tmp_path, port) | {"routes": [shadow]}
+    with orthanc(tmp_path, modalities={"APPLIANCE": 1}, port=port) as pacs:
+        with appliance(tmp_path, data) as site:
+            study = study_of(phantom)
+            storescu(site.receiver_port, phantom)
+            site.wait_for_jobs(study, JobState.DONE)
+            assert not site.store.deliveries.of_study(study)
+            assert "0.06" in site.page(study)
+        assert pacs.instances() == []
+
+
+def test_a_study_for_no_route_is_kept_and_told_why(site: Appliance, tmp_path: Path) -> None:
+    paths = ct_series(tmp_path / "ct")
+    study = study_of(paths)
+    storescu(site.receiver_port, paths)
+    site.wait_for_route(study, RouteState.CLOSED)
+    assert not site.store.jobs.of_study(study)
+    stored = json.loads(site.command("explain", study, "--json"))
+    folder = json.loads(site.command("explain", str(tmp_path / "ct"), "--json"))
+    assert stored["decisions"] == folder["decisions"]
+    (decision,) = stored["decisions"]
+    assert not decision["matched"]
+    assert "Modality" in json.dumps(decision["reasons"])
+    assert "Modality" in site.page(study)
+
+
+def test_a_missing_slice_is_refused_with_its_place_and_nothing_else_stops(
+    site: Appliance, tmp_path: Path, phantom: list[Path]
+) -> None:
+    gapped = phantom_series(tmp_path / "gapped")
+    del gapped[4]
+    for paths in (gapped, phantom):
+        storescu(site.receiver_port, paths)
+    (job,) = site.wait_for_jobs(study_of(gapped), JobState.REFUSED)
+    assert "missing" in job.reason
+    assert job.reason in site.page(study_of(gapped))
+    site.wait_for_jobs(study_of(phantom), JobState.DONE)
+
+
+def test_a_paused_pipeline_waits_and_goes_on(site: Appliance, phantom: list[Path]) -> None:
+    study = study_of(phantom)
+    site.command("pause", "pipeline", "bright-volume")
+    storescu(site.receiver_port, phantom)
+    site.wait_for_jobs(study, JobState.QUEUED)
+    assert "pipeline bright-volume" in site.command("status")
+    site.command("resume", "pipeline", "bright-volume")
+    site.wait_for_jobs(study, JobState.DONE)
+
+
+def test_a_destination_that_is_down_gets_the_same_bytes_later(
+    tmp_path: Path, phantom: list[Path]
+) -> None:
+    port = free_port()
+    with appliance(tmp_path, settings(tmp_path, port)) as site:
+        study = study_of(phantom)
+        storescu(site.receiver_port, phantom)
+        site.wait_for_jobs(study, JobState.DONE)
+        wait_until(lambda: all(d.attempt for d in site.store.deliveries.of_study(study)), 30)
+        with orthanc(tmp_path, modalities={"APPLIANCE": 1}, port=port) as pacs:
+            site.wait_for_deliveries(study, DeliveryState.DELIVERED)
+            assert results_in(pacs, study) == ["seg", "sr"]
+
+
+def test_a_result_is_held_when_the_pacs_names_another_patient(
+    pacs: Orthanc, site: Appliance, tmp_path: Path
+) -> None:
+    paths = phantom_series(tmp_path / "before", PatientID="ANOTHER")
+    study = study_of(paths)
+    storescu(pacs.port, paths, called="ORTHANC")
+    for path in paths:
+        dataset = dcmread(path)
+        dataset.PatientID = "SYNTHETIC-1"
+        dataset.save_as(path)
+    storescu(site.receiver_port, paths)
+    deliveries = site.wait_for_deliveries(study, DeliveryState.HELD)
+    assert all("identity" in delivery.reason for delivery in deliveries)
+    assert results_in(pacs, study) == []

@@ -1,0 +1,127 @@
+"""Small pure parts of intake: announced images, a study's age, the patient's key."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from appliance.core.model import RouteDecision, SelectedInput
+from appliance.intake.age import study_age, with_age
+from appliance.intake.expected import announced_images
+from appliance.intake.options import Backfill
+from appliance.intake.patient import patient_key
+from tests.summaries import attributes, series
+
+LONDON = ZoneInfo("Europe/London")
+NOW = datetime(2026, 7, 10, 12, tzinfo=UTC)
+TWO_DAYS = timedelta(days=2)
+
+
+def too_old(**having: object) -> bool:
+    return study_age(attributes(**having), TWO_DAYS, LONDON, NOW).too_old
+
+
+def test_headers_announce_the_images_of_each_acquisition() -> None:
+    one = series("1", images=2, AcquisitionNumber=1, ImagesInAcquisition=40)
+    assert announced_images(one) == 40
+    two = series(
+        "1",
+        differing=[
+            attributes(AcquisitionNumber=number, ImagesInAcquisition=20) for number in (1, 2)
+        ],
+    )
+    assert announced_images(two) == 40
+
+
+def test_frames_count_against_what_is_announced() -> None:
+    assert announced_images(series("1", images=1, frames=40, ImagesInAcquisition=40)) == 40
+
+
+def test_parts_of_a_multi_frame_image_are_announced_by_their_number() -> None:
+    part = attributes(ConcatenationUID="1.2", InConcatenationTotalNumber=3)
+    assert announced_images(series("1", differing=[part, part])) == 3
+
+
+@pytest.mark.parametrize(
+    "having",
+    [
+        {},
+        {"ImagesInAcquisition": 1},  # fewer than are here: wrong
+        {"ImagesInAcquisition": -4},
+        {"ImagesInAcquisition": "many"},
+        {"ImagesInAcquisition": 10**9},
+    ],
+)
+def test_headers_that_make_no_sense_announce_nothing(having: dict[str, object]) -> None:
+    assert announced_images(series("1", images=2, **having)) is None
+
+
+def test_headers_that_disagree_announce_nothing() -> None:
+    own = [attributes(ImagesInAcquisition=number) for number in (5, 6)]
+    assert announced_images(series("1", differing=own)) is None
+
+
+def test_a_study_is_too_old_by_its_date_and_time_in_its_zone() -> None:
+    assert too_old(StudyDate="20260708", StudyTime="125959.123")  # 11:59:59 UTC in summer
+    assert not too_old(StudyDate="20260708", StudyTime="130001")
+    assert too_old(StudyDate="20260708", StudyTime="130001", TimezoneOffsetFromUTC="+0200")
+
+
+def test_a_date_without_a_time_counts_as_the_end_of_its_day() -> None:
+    assert not too_old(StudyDate="20260708")
+    assert too_old(StudyDate="20260707")
+    assert too_old(StudyDate="2026.07.07")
+
+
+@pytest.mark.parametrize("date", [None, "", "2026", "20261341", "99999999", "tomorrow", "20270101"])
+def test_a_date_that_says_nothing_or_lies_ahead_blocks_nothing(date: str | None) -> None:
+    assert not too_old(StudyDate=date)
+
+
+def _matching() -> RouteDecision:
+    chosen = SelectedInput(
+        pipeline="p", input_name="i", series_instance_uid="1", sop_instance_uids=("2",), why=""
+    )
+    return RouteDecision(route="r", matched=True, reasons=(), inputs=(chosen,), summary="runs p")
+
+
+@pytest.mark.parametrize(
+    ("backfill", "matched", "said"),
+    [
+        (Backfill.SKIP, False, "not run: the study is from 2007-04-04, older than 2 d"),
+        (Backfill.SHADOW, True, "runs p; nothing is sent: the study is from 2007-04-04"),
+        (Backfill.SEND, True, "runs p; the study is from 2007-04-04, older than 2 d"),
+    ],
+)
+def test_an_old_study_is_decided_as_the_route_says(
+    backfill: Backfill, matched: bool, said: str
+) -> None:
+    age = study_age(attributes(StudyDate="20070404"), TWO_DAYS, LONDON, NOW)
+    decision = with_age(_matching(), age, TWO_DAYS, backfill)
+    assert decision.matched is matched
+    assert bool(decision.inputs) is matched
+    assert decision.summary.startswith(said)
+    (reason,) = decision.reasons
+    assert (reason.condition, reason.holds) == ("the study is at most 2 d old", False)
+
+
+def test_a_study_without_a_date_runs_and_its_decision_says_so() -> None:
+    age = study_age({}, TWO_DAYS, LONDON, NOW)
+    decision = with_age(_matching(), age, TWO_DAYS, Backfill.SKIP)
+    assert decision.matched
+    assert decision.summary == "runs p; the study's age is unknown (limit 2 d)"
+
+
+def test_the_same_patient_has_the_same_key_and_only_with_the_same_secret() -> None:
+    one = patient_key(b"k" * 32, "4711", "HOSPITAL")
+    assert one == patient_key(b"k" * 32, " 4711 ", "HOSPITAL\0")
+    assert one is not None
+    assert len(one) == 64
+    assert one != patient_key(b"x" * 32, "4711", "HOSPITAL")
+    assert one != patient_key(b"k" * 32, "4711", "OTHER")
+    assert patient_key(b"k" * 32, "1", "23") != patient_key(b"k" * 32, "31", "2")
+
+
+@pytest.mark.parametrize("nobody", ["", "  ", "0", "000000", "UNKNOWN", "Anonymous", "n/a", "0-0"])
+def test_nobody_gets_no_key(nobody: str) -> None:
+    assert patient_key(b"k" * 32, nobody, "HOSPITAL") is None
