@@ -32,20 +32,7 @@ from pipelines.frames import (
     frame_element,
     frame_numbers,
 )
-from pipelines.segmentation import Segmentation, read_segmentation
 from pipelines.volume import Float64, Labels
-
-__all__ = [
-    "Color",
-    "FrameGeometry",
-    "Segmentation",
-    "Window",
-    "edge_letters",
-    "frame_geometry",
-    "overlay_png",
-    "read_segmentation",
-    "render_frame",
-]
 
 Color = tuple[int, int, int]
 Bytes8 = npt.NDArray[np.uint8]
