@@ -11,6 +11,7 @@ class Outcome(StrEnum):
     STORED = "stored"
     DUPLICATE = "duplicate"
     NO_ROOM = "no-room"
+    TOO_LARGE = "too-large"
     CLASS_MISMATCH = "class-mismatch"
     INSTANCE_MISMATCH = "instance-mismatch"
     NOT_DICOM = "not-dicom"
@@ -40,6 +41,8 @@ STATUSES: Mapping[Outcome, Status] = {
     Outcome.STORED: Status(0x0000, _SUCCESS, ""),
     Outcome.DUPLICATE: Status(0x0000, _SUCCESS, ""),
     Outcome.NO_ROOM: Status(0xA700, _RESOURCES, "no room on the disk; send again later"),
+    # Not sent: a message without end cannot be waited for, so its association is aborted.
+    Outcome.TOO_LARGE: Status(0xA701, _RESOURCES, "the data set is larger than the site allows"),
     Outcome.CLASS_MISMATCH: Status(
         0xA900, _MISMATCH, "SOP Class UID differs between command and data set"
     ),

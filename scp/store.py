@@ -40,7 +40,7 @@ class Upload:
         """Take a fragment of the data set. Raises ProtocolViolation above the limit."""
         self.size += len(fragment)
         if self.size > self.limit:
-            self.drop(Outcome.FAILED)
+            self.drop(Outcome.TOO_LARGE)
             raise ProtocolViolation(f"a data set of more than {self.limit} bytes")
         if self.writer is None:
             return
@@ -178,8 +178,9 @@ class Reception:
 
     def abandon(self, caller: Caller, upload: Upload) -> None:
         """The association ended in the middle of the data set: nothing is kept."""
-        upload.drop(Outcome.TRUNCATED)
-        self._log_refusal(caller, upload, Outcome.TRUNCATED, error="association ended")
+        outcome = upload.fault or Outcome.TRUNCATED
+        upload.drop(outcome)
+        self._log_refusal(caller, upload, outcome, error="association ended")
 
 
 def refusal_of(command: Command, identity: Identity) -> Outcome | None:

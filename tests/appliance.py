@@ -61,7 +61,12 @@ def settings(folder: Path, pacs_port: int) -> dict[str, Any]:
         },
         "pipelines": {"bright-volume": {"path": str(PIPELINES / "bright_volume")}},
         "routes": [BRIGHT_ROUTE],
-        "jobs": {"lease": "5 s", "delivery_lease": "5 s", "retry_first": "200 ms", "retry_longest": "1 s"},
+        "jobs": {
+            "lease": "5 s",
+            "delivery_lease": "5 s",
+            "retry_first": "200 ms",
+            "retry_longest": "1 s",
+        },
         "web": {"listen": f"127.0.0.1:{free_port()}", "forms": str(FORMS)},
     }
 

@@ -1,149 +1,162 @@
-"""What we ask of a DICOM node. Answers are believed only where they are about what was asked."""
+"""DicomClient: what the appliance asks of another node. PS3.4 annexes A, B and C."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
-from pynetdicom import _config, build_context
-from pynetdicom.association import Association
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
+from pydicom.dataset import Dataset
+from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
+    Verification,
+)
 
 from appliance.core.errors import PeerError, PeerRefused
-from appliance.peers.node import DicomNode, association
-from appliance.peers.status import NO_ANSWER, NO_CONTEXT, StoreOutcome, outcome
-
-# Files are sent from disk byte for byte: a resend is the same, and nothing is encoded again.
-_config.STORE_SEND_CHUNKED_DATASET = True
+from appliance.core.uids import is_usable_uid
+from appliance.peers.association import associated
+from appliance.peers.node import DicomNode
+from appliance.peers.sending import StoreOutcome, send
 
 _PENDING = (0xFF00, 0xFF01)
-_SUCCESS = 0x0000
-_NOT_SUPPORTED = range(0xA900, 0xAA00)
-_MOST_MATCHES = 10_000  # of one query; more is no answer to what we ask
+_REFUSED = (0x0122, 0x0124, 0xA900)  # no such service, not authorised, identifier not matching
+_MAX_ANSWERS = 10_000  # of one query; more means that our key was not honoured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyMatch:
-    """Whose study the peer thinks it is. Patient attributes: for comparing, never for a log."""
+    """Whose study a node says it is. Never logged. Empty text where the node says nothing."""
 
+    study_instance_uid: str
     patient_id: str
     issuer_of_patient_id: str
+    patient_name: str
+    patient_birth_date: str
     accession_number: str
 
 
 class DicomClient:
-    """One peer. Every call makes an association of its own; threads may share a client."""
+    """Asks one node; each call is one association.
+
+    Every call raises PeerRefused where the node said no for good, and PeerError where trying
+    again may help; the message names the node and what to check.
+    """
 
     def __init__(self, node: DicomNode) -> None:
         self._node = node
 
     def echo(self) -> None:
-        """Return if the peer answers a C-ECHO with success. Raises PeerError."""
-        with association(self._node, [build_context(Verification)]) as assoc:
-            status = assoc.send_c_echo()
-        if not status or status.Status != _SUCCESS:
-            raise PeerError(f"{self._node} does not answer a C-ECHO with success")
+        """Return if the node answers a C-ECHO with success."""
+        with associated(self._node, [build_context(Verification)]) as association:
+            if not association.accepted_contexts:
+                raise PeerRefused(f"{self._node} does not offer Verification (C-ECHO)")
+            status = association.send_c_echo().get("Status")
+        if status != 0x0000:
+            raise PeerError(f"{self._node} says to a C-ECHO: {_hex(status)}")
 
     def find_study(self, study_instance_uid: str) -> StudyMatch | None:
-        """Return whose study it is there, or None where the peer does not know it.
-
-        Raises PeerError.
-        """
+        """Return what the node knows of the study, or None where it has none of it."""
         keys = {
-            "StudyInstanceUID": study_instance_uid,
             "PatientID": "",
             "IssuerOfPatientID": "",
+            "PatientName": "",
+            "PatientBirthDate": "",
             "AccessionNumber": "",
+            "StudyInstanceUID": _key(study_instance_uid),
         }
-        for match in self._find("STUDY", keys, ("StudyInstanceUID",)):
-            return StudyMatch(
-                patient_id=_text(match, "PatientID"),
-                issuer_of_patient_id=_text(match, "IssuerOfPatientID"),
-                accession_number=_text(match, "AccessionNumber"),
-            )
-        return None
+        found = {
+            _study_match(answer)
+            for answer in self._find("STUDY", keys)
+            if _text(answer, "StudyInstanceUID") == study_instance_uid
+        }
+        if len(found) > 1:
+            raise PeerError(f"{self._node} gives one study to different patients: look there")
+        return next(iter(found), None)
 
     def series_counts(self, study_instance_uid: str) -> Mapping[str, int | None]:
-        """Return how many instances each series has there; None where the peer does not count.
-
-        Raises PeerError.
-        """
+        """Return how many instances the node has of each series; None where it does not say."""
         keys = {
-            "StudyInstanceUID": study_instance_uid,
+            "StudyInstanceUID": _key(study_instance_uid),
             "SeriesInstanceUID": "",
-            "NumberOfSeriesRelatedInstances": None,
+            "NumberOfSeriesRelatedInstances": "",
         }
-        matches = self._find("SERIES", keys, ("StudyInstanceUID",))
-        return {_text(m, "SeriesInstanceUID"): _count(m) for m in matches}
+        return {
+            series: _count(answer)
+            for answer in self._find("SERIES", keys)
+            if (series := _text(answer, "SeriesInstanceUID"))
+            and _text(answer, "StudyInstanceUID") in ("", study_instance_uid)
+        }
 
     def has_instance(self, study: str, series: str, sop: str) -> bool:
-        """Return whether the peer finds this instance. Raises PeerError."""
-        keys = {"StudyInstanceUID": study, "SeriesInstanceUID": series, "SOPInstanceUID": sop}
-        return bool(self._find("IMAGE", keys, tuple(keys)))
+        """Return whether the node holds the instance (given by its three UIDs)."""
+        keys = {
+            "StudyInstanceUID": _key(study),
+            "SeriesInstanceUID": _key(series),
+            "SOPInstanceUID": _key(sop),
+        }
+        # Compared, because a node that ignores the key answers with other instances.
+        return any(_text(answer, "SOPInstanceUID") == sop for answer in self._find("IMAGE", keys))
 
     def store(self, paths: Sequence[Path]) -> tuple[StoreOutcome, ...]:
-        """Send Part 10 files in one association, each byte for byte; return one outcome a path.
+        """Send Part 10 files as they are; return one outcome a path, in their order."""
+        return send(self._node, paths)
 
-        Raises PeerError where no association can be had.
-        """
-        kinds = [_kind(path) for path in paths]
-        contexts = [build_context(*kind) for kind in dict.fromkeys(kinds)]
-        with association(self._node, contexts) as assoc:
-            return tuple(_store(assoc, path) for path in paths)
-
-    def _find(
-        self, level: str, keys: Mapping[str, str | None], must_equal: Sequence[str]
-    ) -> list[Dataset]:
-        """Return the matches that are about what was asked; some archives ignore unknown keys."""
-        query = Dataset()
-        query.QueryRetrieveLevel = level
+    def _find(self, level: str, keys: Mapping[str, str]) -> list[Dataset]:
+        identifier = Dataset()
+        identifier.QueryRetrieveLevel = level
         for keyword, value in keys.items():
-            setattr(query, keyword, value)
+            setattr(identifier, keyword, value)
         model = StudyRootQueryRetrieveInformationModelFind
-        matches: list[Dataset] = []
-        with association(self._node, [build_context(model)]) as assoc:
-            for status, match in assoc.send_c_find(query, model):
-                self._check(status)
-                if match is not None and len(matches) < _MOST_MATCHES:
-                    matches.append(match)
-        return [m for m in matches if all(_text(m, key) == keys[key] for key in must_equal)]
+        answers: list[Dataset] = []
+        with associated(self._node, [build_context(model)]) as association:
+            if not association.accepted_contexts:
+                raise PeerRefused(f"{self._node} does not offer queries (Study Root C-FIND)")
+            for status, answer in association.send_c_find(identifier, model):
+                code = status.get("Status")
+                if code in _PENDING and answer is not None:
+                    answers.append(answer)
+                elif code not in _PENDING and code != 0x0000:
+                    raise self._failure(code)
+                if len(answers) > _MAX_ANSWERS:
+                    raise PeerError(f"{self._node} answers a query with everything it has")
+        return answers
 
-    def _check(self, status: Dataset) -> None:
-        if not status:
-            raise PeerError(f"{self._node} does not answer a C-FIND in time")
-        if status.Status in _NOT_SUPPORTED:
-            raise PeerRefused(f"{self._node} cannot answer our C-FIND ({status.Status:04X}H)")
-        if status.Status not in (*_PENDING, _SUCCESS):
-            raise PeerError(f"{self._node} answers a C-FIND with {status.Status:04X}H")
-
-
-def _kind(path: Path) -> tuple[str, str]:
-    """Return SOP class and transfer syntax of a file of ours. Raises PeerRefused."""
-    try:
-        meta = dcmread(path, stop_before_pixels=True, specific_tags=[]).file_meta
-        return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
-    except (InvalidDicomError, AttributeError) as error:
-        raise PeerRefused(f"{path.name} is no DICOM file that can be sent: {error}") from None
+    def _failure(self, code: int | None) -> PeerError:
+        if code is None:
+            return PeerError(
+                f"{self._node} ends the association instead of answering a query: does it know "
+                f"our AE title {self._node.calling_ae_title} and our address?"
+            )
+        kind = PeerRefused if code in _REFUSED else PeerError
+        return kind(f"{self._node} answered a query with {_hex(code)}")
 
 
-def _store(assoc: Association, path: Path) -> StoreOutcome:
-    if not assoc.is_established:
-        return outcome(NO_ANSWER)
-    try:
-        answer = assoc.send_c_store(path)
-    except ValueError:  # what pynetdicom raises where no accepted context fits
-        return outcome(NO_CONTEXT)
-    if not answer:
-        return outcome(NO_ANSWER)
-    return outcome(answer.Status, str(answer.get("ErrorComment", "")))
+def _key(uid: str) -> str:
+    """Return the UID; no wildcard and no list of UIDs may become a key."""
+    if not is_usable_uid(uid):
+        raise ValueError("not a UID")
+    return uid
 
 
-def _text(match: Dataset, keyword: str) -> str:
-    value = match.get(keyword)
-    return "" if value is None else str(value).strip(" \0")
+def _text(answer: Dataset, keyword: str) -> str:
+    value = answer.get(keyword)
+    return "" if value is None else str(value).strip("\0 ")
 
 
-def _count(match: Dataset) -> int | None:
-    text = _text(match, "NumberOfSeriesRelatedInstances")
-    return int(text) if text.isdigit() else None
+def _count(answer: Dataset) -> int | None:
+    text = _text(answer, "NumberOfSeriesRelatedInstances")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _study_match(answer: Dataset) -> StudyMatch:
+    return StudyMatch(
+        study_instance_uid=_text(answer, "StudyInstanceUID"),
+        patient_id=_text(answer, "PatientID"),
+        issuer_of_patient_id=_text(answer, "IssuerOfPatientID"),
+        patient_name=_text(answer, "PatientName"),
+        patient_birth_date=_text(answer, "PatientBirthDate"),
+        accession_number=_text(answer, "AccessionNumber"),
+    )
+
+
+def _hex(status: int | None) -> str:
+    return "no answer" if status is None else f"status {status:04X}"

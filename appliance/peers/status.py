@@ -1,49 +1,57 @@
-"""What the answers to a C-STORE mean for us (PS3.4 B.2.3, PS3.7 annex C)."""
+"""What the answer to a C-STORE means. PS3.4 table B.2-1, PS3.7 annex C."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-NO_ANSWER = -1
-NO_CONTEXT = -2
-
-# Codes of their own first, then ranges by the upper byte.
-_EXACT = {
-    0x0000: (True, False, "stored"),
-    0x0122: (False, False, "SOP class not supported"),
-    0x0124: (False, False, "not authorised"),
-    0x0117: (False, False, "invalid SOP instance"),
-    0x0111: (True, False, "has this instance already"),
-    0x0110: (False, True, "processing failure"),
-    0x0213: (False, True, "resource limitation"),
-    NO_ANSWER: (False, True, "no answer in time"),
-    NO_CONTEXT: (False, False, "accepts no presentation context for this object"),
-}
-_RANGES = {
-    0xA7: (False, True, "out of resources"),
-    0xA9: (False, False, "data set does not match its SOP class"),
-    0xB0: (True, False, "stored with a warning"),
-    0xC0: (False, False, "cannot understand the data set"),
-}
-_UNKNOWN = (False, True, "unknown status")
+NO_ANSWER = -1  # the association ended before the answer
+NOT_NEGOTIATED = 0x0122
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreOutcome:
-    """A peer's answer to one instance. `retry`: the same may be accepted later."""
+class Verdict(StrEnum):
+    """What follows from an answer."""
 
-    status: int
-    accepted: bool
-    retry: bool
-    comment: str
+    ACCEPTED = "accepted"
+    RETRY = "retry"  # not taken; sending it again later may help
+    REFUSED = "refused"  # not taken, and it will not be
 
 
-def outcome(status: int, comment: str = "") -> StoreOutcome:
-    """Return what `status` means; `comment` is the peer's (0000,0902), if it gave one."""
-    family = status >> 8 if status >> 8 in _RANGES else status >> 12 << 4
-    accepted, retry, meaning = _EXACT.get(status) or _RANGES.get(family, _UNKNOWN)
-    text = f"{status:04X}H {meaning}" if status >= 0 else meaning
-    return StoreOutcome(
-        status=status,
-        accepted=accepted,
-        retry=retry,
-        comment=f"{text}: {comment}" if comment else text,
-    )
+@dataclass(frozen=True, slots=True)
+class StoreMeaning:
+    """A range of statuses, what follows from it, and what to tell people."""
+
+    first: int
+    last: int
+    verdict: Verdict
+    text: str
+
+
+STORE_MEANINGS: tuple[StoreMeaning, ...] = (
+    StoreMeaning(0x0000, 0x0000, Verdict.ACCEPTED, "stored"),
+    StoreMeaning(0x0001, 0x0001, Verdict.ACCEPTED, "stored, with a warning"),
+    StoreMeaning(0x0107, 0x0107, Verdict.ACCEPTED, "stored, with a warning about an attribute"),
+    StoreMeaning(0x0110, 0x0110, Verdict.RETRY, "it failed to process the instance"),
+    StoreMeaning(0x0111, 0x0111, Verdict.ACCEPTED, "it holds this instance already"),
+    StoreMeaning(0x0116, 0x0116, Verdict.ACCEPTED, "stored, with a warning about a value"),
+    StoreMeaning(0x0117, 0x0117, Verdict.REFUSED, "it finds the SOP Instance UID invalid"),
+    StoreMeaning(0x0122, 0x0122, Verdict.REFUSED, "it does not take this SOP class or syntax"),
+    StoreMeaning(0x0124, 0x0124, Verdict.REFUSED, "we are not authorised"),
+    StoreMeaning(0x0210, 0x0210, Verdict.RETRY, "it saw the message before"),
+    StoreMeaning(0x0211, 0x0212, Verdict.REFUSED, "it does not know the operation"),
+    StoreMeaning(0x0213, 0x0213, Verdict.RETRY, "it is at a limit of its resources"),
+    StoreMeaning(0xA700, 0xA7FF, Verdict.RETRY, "it is out of resources"),
+    StoreMeaning(0xA900, 0xA9FF, Verdict.REFUSED, "it finds that data set and SOP class differ"),
+    StoreMeaning(0xB000, 0xB000, Verdict.ACCEPTED, "stored, with elements coerced"),
+    StoreMeaning(0xB006, 0xB006, Verdict.ACCEPTED, "stored, with elements discarded"),
+    StoreMeaning(0xB007, 0xB007, Verdict.ACCEPTED, "stored, though it differs from its SOP class"),
+    StoreMeaning(0xC000, 0xCFFF, Verdict.REFUSED, "it cannot understand the data set"),
+    StoreMeaning(NO_ANSWER, NO_ANSWER, Verdict.RETRY, "the association ended without an answer"),
+)
+_UNKNOWN = StoreMeaning(0, 0xFFFF, Verdict.RETRY, "an answer that the standard does not know")
+
+
+def meaning_of(status: int) -> StoreMeaning:
+    """Return the row for a status; an unknown one is worth another attempt."""
+    for row in STORE_MEANINGS:
+        if row.first <= status <= row.last:
+            return row
+    return _UNKNOWN

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,18 @@ def test_encoding_again_gives_the_same_bytes(tmp_path: Path) -> None:
         [sys.executable, "-c", script, tmp_path / "in"], check=True, capture_output=True, text=True
     )
     assert printed.stdout.split() == first
+
+
+def test_the_bytes_are_those_that_pydicom_writes(tmp_path: Path) -> None:
+    multi = phantoms.stored_enhanced(tmp_path / "multi", phantoms.slices())
+    for series in (phantoms.stored(tmp_path / "in"), multi):
+        for item in objects(series):
+            buffer = BytesIO()
+            dataset = dcmread(BytesIO(item.data))
+            for _ in dataset.iterall():
+                pass  # decode everything, so that nothing is written as it was read
+            dataset.save_as(buffer, enforce_file_format=True)
+            assert buffer.getvalue() == item.data
 
 
 def test_another_run_has_other_uids_for_everything(tmp_path: Path) -> None:
