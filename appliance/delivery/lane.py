@@ -213,7 +213,7 @@ class Lane:
             return
         self._looked.pop(number, None)
         reason = f"{delivery.destination} accepted it and does not hold it"
-        again = self._options.send.delay_after(delivery.attempt)
+        again = self._destination.send.delay_after(delivery.attempt)
         if again is None:
             self._give_up(delivery, reason)
             return
@@ -223,7 +223,7 @@ class Lane:
     # -- ends of an attempt -----------------------------------------------------------------
 
     def _try_again(self, delivery: Delivery, reason: str, *, rest: bool) -> None:
-        delay = self._options.send.delay_after(delivery.attempt)
+        delay = self._destination.send.delay_after(delivery.attempt)
         if delay is None:
             self._give_up(delivery, f"gave up after {delivery.attempt} attempts: {reason}")
             return

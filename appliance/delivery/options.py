@@ -26,6 +26,7 @@ class DestinationOptions:
     name: str
     verify: Verify = Verify.FIND
     check_identity: bool = True  # compare the patient by C-FIND just before sending
+    send: Backoff = _SEND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,5 +38,4 @@ class CourierOptions:
     results: Path  # the folder that the objects' paths are relative to
     lease: timedelta = timedelta(minutes=5)  # longer than any one sending takes
     poll: timedelta = timedelta(seconds=1)
-    send: Backoff = _SEND
     prove: Backoff = _PROVE
