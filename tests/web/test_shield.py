@@ -19,7 +19,7 @@ def test_every_page_forbids_foreign_and_inline_code(client: httpx.Client, study:
         assert "default-src 'self'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
 
 
 def test_nothing_of_a_patient_is_kept_by_browsers(client: httpx.Client, study: str) -> None:
