@@ -9,8 +9,8 @@ from appliance.core.errors import PeerError
 from appliance.core.model import Delivery, Job
 from appliance.core.quantities import format_size
 from appliance.core.states import DeliveryState, JobState
-from appliance.settings import Settings
-from appliance.wiring import client_of
+from appliance.settings.model import Settings
+from appliance.wiring.nodes import client_of
 from results_store.store import Store
 from scp.spool import Spool
 

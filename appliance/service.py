@@ -31,6 +31,7 @@ class Stop:
 
     requested: threading.Event = field(default_factory=threading.Event)
     reload: bool = False
+    on_stop: Callable[[], None] = lambda: None  # called in the signal handler, not for a reload
 
     def listen(self) -> None:
         """Take over this process's signals; to be called in the main thread."""
@@ -41,6 +42,7 @@ class Stop:
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self.reload = False
         self.requested.set()
+        self.on_stop()
 
     def _reload(self, _number: int, _frame: FrameType | None) -> None:
         if not self.requested.is_set():

@@ -27,5 +27,5 @@ Drift:
 
     drift_stats.py     statistics (pure)
     drift_sweep.py     computes and stores points; drift_schedule.py runs it
-    charts.py          SVG
+    drift_page.py      the page; drift_view.py gathers it, charts.py draws it as SVG
 """

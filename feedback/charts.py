@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 WIDTH, HEIGHT = 360, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 352, 10, 126
-_REFERENCE, _WINDOW, _ALERT, _QUIET = "#8a94a6", "#1f6feb", "#c62828", "#d7dbe2"
+_REFERENCE, _WINDOW, _ALERT = "#8a94a6", "#4c9be8", "#e5534b"
 _SMALLEST = 1e-12  # a range below it is rounding, and drawn as none
 
 Scale = Callable[[float], float]
@@ -62,7 +62,8 @@ def dot_chart(
         text = f"reference: {number(band[0])} to {number(band[1])}"
         parts.append(
             f'<rect class="band" x="{_LEFT}" width="{_RIGHT - _LEFT}" y="{y(band[1]):.1f}" '
-            f'height="{max(y(band[0]) - y(band[1]), 1):.1f}" fill="{_QUIET}">{_title(text)}</rect>'
+            f'height="{max(y(band[0]) - y(band[1]), 1):.1f}" fill="currentColor" '
+            f'fill-opacity="0.18">{_title(text)}</rect>'
         )
     parts += [*_value_axis(low, high, y), *_time_axis(moments)]
     return _svg(title, [*parts, *_dots(moments, x, y)])
@@ -167,7 +168,7 @@ def _value_axis(low: float, high: float, y: Scale) -> Iterator[str]:
     for tick in ticks(low, high):
         yield (
             f'<line class="grid" x1="{_LEFT}" x2="{_RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" '
-            f'stroke="{_QUIET}" stroke-width="0.5"/>'
+            'stroke="currentColor" stroke-opacity="0.2"/>'
         )
         yield _text(_LEFT - 4, y(tick) + 3, number(tick), "end")
 

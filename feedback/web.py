@@ -11,6 +11,7 @@ from feedback.answers import AnswerPages
 from feedback.auth import Gate
 from feedback.banner import Banners
 from feedback.desk import Desk
+from feedback.drift_page import DriftPages
 from feedback.errors import LoginNeeded, PageError
 from feedback.invoke import InvokePages
 from feedback.login_pages import LoginPages, login_url
@@ -67,6 +68,7 @@ def _add_pages(app: FastAPI, site: Site) -> None:
         StudyPages(desk, answers),
         PicturePages(desk),
         answers,
+        DriftPages(site),
     ):
         app.include_router(pages.router())
 

@@ -13,6 +13,7 @@
     weights.py    SHA-256 before loading
     device.py     which device, never silently another
     base.py       what a pipeline is
+    guard.py      the checks round every pipeline
     brain_mr/     the shipped brain MR pipeline
 
 Nothing here touches the database or the network.

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
-from pydicom.pixels.utils import iter_pixels
+from pydicom.encaps import generate_frames, get_frame
+from pydicom.pixels.utils import iter_pixels, pixel_array
 from pydicom.uid import (
     HTJ2K,
     UID,
@@ -57,25 +57,57 @@ def decode_frames(dataset: Dataset, name: str) -> Iterator[Stored]:
         raise BadInstance(f"{name}: its pixel data cannot be decoded: {error}") from error
 
 
+def decode_frame(dataset: Dataset, number: int, name: str) -> Stored:
+    """Return frame `number` (from 1) alone: stored values, or RGB with a third axis for color.
+
+    Raises as `decode_frames` does, and where there is no such frame.
+    """
+    count = int(dataset.get("NumberOfFrames", None) or 1)
+    if not 1 <= number <= count:
+        raise BadInstance(f"{name}: has no frame {number}, it has {count}")
+    shape = (int(dataset.Rows), int(dataset.Columns))
+    is_grey = int(dataset.get("SamplesPerPixel") or 1) == 1
+    try:
+        _check_codestreams(dataset, shape, name, only=number)
+        frame: Stored = pixel_array(
+            dataset, index=number - 1, raw=is_grey, decoding_plugin=_plugin(dataset)
+        )
+    except _DECODER_ERRORS as error:
+        raise BadInstance(f"{name}: frame {number} cannot be decoded: {error}") from error
+    return frame
+
+
 def _plugin(dataset: Dataset) -> str:
     """Return the decoder to use: the fastest exact one, or "" for pydicom's own choice."""
     syntax = dataset.file_meta.TransferSyntaxUID
     return "pyjpegls" if syntax in JPEGLSTransferSyntaxes else ""
 
 
-def _check_codestreams(dataset: Dataset, shape: tuple[int, int], name: str) -> None:
-    """Compare each frame's own dimensions with the header's: decoders allocate by their own."""
+def _check_codestreams(
+    dataset: Dataset, shape: tuple[int, int], name: str, *, only: int | None = None
+) -> None:
+    """Compare each frame's own dimensions with the header's: decoders allocate by their own.
+
+    `only` is the number of the one frame to look at; None looks at all.
+    """
     syntax: UID = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_compressed or syntax == RLELossless:
         return
     count = int(dataset.get("NumberOfFrames", None) or 1)
-    for number, frame in enumerate(generate_frames(dataset.PixelData, number_of_frames=count), 1):
+    for number, frame in enumerate(_codestreams(dataset, count, only), only or 1):
         size = _j2k_size(frame) if syntax in _J2K_ALL else _jpeg_size(frame)
         if size != shape:
             raise BadInstance(
                 f"{name}: frame {number}'s compressed pixel data is {size or 'not readable'}, "
                 f"the header says {shape}"
             )
+
+
+def _codestreams(dataset: Dataset, count: int, only: int | None) -> Iterator[bytes]:
+    if only is None:
+        yield from generate_frames(dataset.PixelData, number_of_frames=count)
+    else:
+        yield get_frame(dataset.PixelData, only - 1, number_of_frames=count)
 
 
 def _j2k_size(frame: bytes) -> tuple[int, int] | None:

@@ -11,7 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from appliance.core.conditions import Condition, parse_condition
 from appliance.core.documents import Document, parse_document
@@ -185,14 +192,22 @@ class Manifest(Document):
     regulatory: Regulatory
     clinical_role: ClinicalRole
     gpu_memory: Size | None = None  # what one run needs there; without it, it runs on the CPU only
-    inputs: Annotated[tuple[Input, ...], Field(min_length=1)]
+    inputs: tuple[Input, ...]
     outputs: tuple[Output, ...] = ()
     features: tuple[Text, ...] = ()  # names of the output features watched for drift
     weights: tuple[Weights, ...] = ()
     card: FileName = "card.md"
     licence: Text
-    limits: Annotated[tuple[Text, ...], Field(min_length=1)]
+    limits: tuple[Text, ...]
     citations: tuple[Text, ...] = ()
+
+    # Not min_length: where an entry is wrong, pydantic would tell that instead of the entry.
+    @field_validator("inputs", "limits")
+    @classmethod
+    def _at_least_one(cls, value: tuple[object, ...]) -> tuple[object, ...]:
+        if not value:
+            raise ValueError("is empty; write at least one")
+        return value
 
     @model_validator(mode="after")
     def _names_once(self) -> "Manifest":

@@ -15,6 +15,7 @@ from appliance.core.documents import suggest
 from appliance.core.errors import ConfigError, PermanentPipelineError
 from pipelines import weights
 from pipelines.base import Pipeline
+from pipelines.guard import Guarded
 from pipelines.manifest import FILE_NAME, Kind, Manifest, load_manifest
 
 _HERE = Path(__file__).resolve().parent
@@ -42,9 +43,12 @@ def find_folder(name: str, path: Path | None) -> Path:
 
 
 def build(manifest: Manifest, folder: Path) -> Pipeline:
-    """Return the pipeline, not yet loaded. Raises ConfigError where weights or code don't fit."""
+    """Return the pipeline, not yet loaded, behind the checks that its manifest declares.
+
+    Raises ConfigError where weights or code don't fit.
+    """
     weights.verify(manifest, folder)
-    return _BUILDERS[manifest.kind](manifest, folder)
+    return Guarded(manifest, _BUILDERS[manifest.kind](manifest, folder))
 
 
 def _build_python(manifest: Manifest, folder: Path) -> Pipeline:

@@ -21,9 +21,9 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_color_lut, apply_voi
-from pydicom.pixels.utils import pixel_array
 
 from appliance.core.errors import BadInstance
+from pipelines.decode import Stored, decode_frame
 from pipelines.frames import (
     PIXEL_MEASURES,
     PIXEL_VALUES,
@@ -32,20 +32,7 @@ from pipelines.frames import (
     frame_element,
     frame_numbers,
 )
-from pipelines.segmentation import Segmentation, read_segmentation
 from pipelines.volume import Float64, Labels
-
-__all__ = [
-    "Color",
-    "FrameGeometry",
-    "Segmentation",
-    "Window",
-    "edge_letters",
-    "frame_geometry",
-    "overlay_png",
-    "read_segmentation",
-    "render_frame",
-]
 
 Color = tuple[int, int, int]
 Bytes8 = npt.NDArray[np.uint8]
@@ -98,7 +85,8 @@ def render_frame(
     """
     dataset = _read(path)
     try:
-        return _png(_eight_bit(dataset, frame_number, window))
+        stored = decode_frame(dataset, frame_number or 1, path.name)
+        return _png(_eight_bit(dataset, stored, frame_number, window))
     except _UNREADABLE as error:
         raise BadInstance(f"frame {frame_number or 1} of {path.name}: {error}") from error
 
@@ -197,20 +185,22 @@ def _edge_letters_of(dataset: Dataset, frame_number: int | None) -> tuple[str, s
     return (right.translate(opposite), right, bottom.translate(opposite), bottom)
 
 
-def _eight_bit(dataset: Dataset, frame_number: int | None, window: Window | None) -> Bytes8:
-    stored = pixel_array(dataset, index=(frame_number or 1) - 1)
+def _eight_bit(
+    dataset: Dataset, stored: Stored, frame_number: int | None, window: Window | None
+) -> Bytes8:
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        stored = apply_color_lut(stored, dataset)
-        return cast(Bytes8, (stored >> (8 if stored.dtype == np.uint16 else 0)).astype(np.uint8))
+        colors = apply_color_lut(stored, dataset)
+        return cast(Bytes8, (colors >> (8 if colors.dtype == np.uint16 else 0)).astype(np.uint8))
     if stored.ndim == 3:
-        return stored.astype(np.uint8)
+        shift = max(0, int(dataset.BitsStored) - 8)
+        return cast(Bytes8, (stored.astype(np.uint16) >> shift).astype(np.uint8))
     grey = _grey(dataset, stored, frame_number, window)
     return 255 - grey if _is_inverse(dataset) else grey
 
 
 def _grey(
     dataset: Dataset,
-    stored: npt.NDArray[np.generic],
+    stored: Stored,
     frame_number: int | None,
     window: Window | None,
 ) -> Bytes8:
@@ -227,9 +217,7 @@ def _grey(
     return _windowed(values, chosen)
 
 
-def _rescaled(
-    dataset: Dataset, stored: npt.NDArray[np.generic], frame_number: int | None
-) -> Float64:
+def _rescaled(dataset: Dataset, stored: Stored, frame_number: int | None) -> Float64:
     slope = frame_numbers(dataset, frame_number, PIXEL_VALUES, "RescaleSlope") or (1.0,)
     intercept = frame_numbers(dataset, frame_number, PIXEL_VALUES, "RescaleIntercept") or (0.0,)
     return stored.astype(np.float64) * slope[0] + intercept[0]
@@ -265,7 +253,7 @@ def _scaled(values: Float64, low: float, high: float) -> Bytes8:
     )
 
 
-def _without_padding(dataset: Dataset, stored: npt.NDArray[np.generic], values: Float64) -> Float64:
+def _without_padding(dataset: Dataset, stored: Stored, values: Float64) -> Float64:
     padding = dataset.get("PixelPaddingValue")
     kept = values[stored != padding] if padding is not None else values.ravel()
     return kept if kept.size else values.ravel()

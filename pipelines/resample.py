@@ -50,9 +50,11 @@ def linear(array: Float32, source: Grid, target: Grid) -> Float32:
 def cubic(array: Float32, source: Grid, target: Grid) -> Float32:
     """Return `array` on `target` by cubic splines: slower than `linear`, and without its blur."""
     matrix = source.index_from(target)
-    return ndimage.affine_transform(
-        array, matrix[:3, :3], matrix[:3, 3], target.shape, np.float32, order=3
-    ).astype(np.float32, copy=False)
+    out = np.empty(target.shape, dtype=np.float32)
+    ndimage.affine_transform(
+        array, matrix[:3, :3], matrix[:3, 3], output_shape=target.shape, output=out, order=3
+    )
+    return out
 
 
 def most_likely(probabilities: torch.Tensor, source: Grid, target: Grid) -> Labels:

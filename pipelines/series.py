@@ -17,10 +17,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from appliance.core.errors import BadInstance, InputRefused
 from pipelines.attributes import shared_attributes
-from pipelines.coverage import check
 from pipelines.decode import decode_frames
 from pipelines.geometry import Stack, stack
-from pipelines.manifest import Coverage
 from pipelines.slices import Slice, slices_of
 from pipelines.volume import Float32, Volume
 
@@ -42,14 +40,12 @@ _FLOAT32_BYTES = 4
 def read_volume(
     paths: Sequence[Path],
     *,
-    coverage: Coverage | None = None,
     max_bytes: int = MAX_BYTES,
     progress: Callable[[float], None] | None = None,
 ) -> Volume:
     """Return the series in `paths` as one volume, slices sorted along their normal.
 
-    `coverage` is what the volume has to show, as a manifest's input declares it. `max_bytes`
-    bounds the array; `progress` is told 0 … 1 while pixels are decoded. Raises
+    `max_bytes` bounds the array; `progress` is told 0 … 1 while pixels are decoded. Raises
     BadInstance for a file that cannot be read, InputRefused where the files are fine but no
     single regular stack. PS3.3 C.7.6.2, C.7.6.16.
     """
@@ -59,10 +55,7 @@ def read_volume(
         # pydicom warns of values that are too long, padded or oddly written; what matters to a
         # volume is checked here and refused with a reason.
         warnings.simplefilter("ignore", UserWarning)
-        volume = _read_volume(paths, max_bytes, progress or (lambda _: None))
-    if coverage is not None:
-        check(volume, coverage)
-    return volume
+        return _read_volume(paths, max_bytes, progress or (lambda _: None))
 
 
 def _read_volume(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, select, true, update
 
 from appliance.core.errors import StaleClaim, StoreError
 from appliance.core.model import Delivery, ResultObject
@@ -27,9 +27,20 @@ class Deliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, worker: str, lease: timedelta, now: datetime) -> Delivery | None:
-        """Return a delivery that is now SENDING and held by `worker`, or None. Oldest first."""
+    def claim(
+        self,
+        worker: str,
+        lease: timedelta,
+        now: datetime,
+        *,
+        destination: str | None = None,
+    ) -> Delivery | None:
+        """Return a delivery that is now SENDING and held by `worker`, or None. Oldest first.
+
+        With `destination`, only one that goes there.
+        """
         ready = and_(
+            true() if destination is None else delivery.c.destination == destination,
             delivery.c.state == DeliveryState.PENDING,
             delivery.c.not_before <= now,
             ~exists().where(pause.c.kind == "destination", pause.c.name == delivery.c.destination),

@@ -33,10 +33,18 @@ def migrate(options: StoreOptions) -> None:
         engine = make_engine(url, options.busy_timeout)
         database = Database(engine, SystemClock())
         try:
-            with database.write() as connection:
-                _upgrade(connection)
+            with database.read() as connection:
+                ready = _is_current(connection)
+            if not ready:  # a start beside a busy writer does not wait for it
+                with database.write() as connection:
+                    _upgrade(connection)
         finally:
             database.close()
+
+
+def _is_current(connection: Connection) -> bool:
+    script = ScriptDirectory.from_config(_config(connection))
+    return _revision(connection) == script.get_current_head()
 
 
 def check_schema(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import mmap
 import os
+import threading
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -44,6 +45,7 @@ class IncomingInstance:
         self._provenance = provenance
         self._shelf = shelf
         self._digest = hashlib.sha256()
+        self._guard = threading.Lock()  # no write may meet a descriptor that was just closed
         head = filemeta.encode(provenance)
         self._start = self._size = len(head)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -66,12 +68,13 @@ class IncomingInstance:
 
     def write(self, fragment: bytes | memoryview) -> None:
         """Append a fragment of the data set. Raises OSError where the disk refuses."""
-        self._digest.update(fragment)
         rest = memoryview(fragment)
-        while rest:
-            written = os.write(self._descriptor(), rest)
-            self._size += written
-            rest = rest[written:]
+        with self._guard:
+            self._digest.update(rest)
+            while rest:
+                written = os.write(self._descriptor(), rest)
+                self._size += written
+                rest = rest[written:]
 
     def identity(self) -> Identity:
         """Return the UIDs in the data set. Raises MalformedDataSet."""
@@ -105,10 +108,11 @@ class IncomingInstance:
 
     def discard(self) -> None:
         """Remove the temporary file. A second call does nothing."""
-        if self._file is None:
-            return
-        os.close(self._file)
-        self._file = None
+        with self._guard:
+            if self._file is None:
+                return
+            os.close(self._file)
+            self._file = None
         with suppress(FileNotFoundError):
             self._path.unlink()
 

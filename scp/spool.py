@@ -37,8 +37,6 @@ class Spool:
         self._quarantine = root / "quarantine"
         for folder in (self._temporary, self._new, self._images, self._quarantine):
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        for digits in range(256):  # all at once, so that none is made while images arrive
-            (self._images / f"{digits:02x}").mkdir(mode=0o750, exist_ok=True)
         for folder in (self._images, root, root.parent):
             sync_folder(folder)
         self._scratch = Scratch(self._temporary)
@@ -89,6 +87,9 @@ class Spool:
     def adopt(self, name: str) -> None:
         """Give the entry its lasting place; a second time does nothing. Raises BadInstance."""
         target = self._image(name)
+        if not target.parent.exists():
+            target.parent.mkdir(mode=0o750, exist_ok=True)
+            sync_folder(self._images)
         self._link_durably(self._new / name, target)
 
     def finish(self, name: str) -> None:
@@ -101,6 +102,10 @@ class Spool:
         self._link_durably(source, self._quarantine / f"{name}.dcm")
         (self._quarantine / f"{name}.txt").write_text(reason + "\n")
         self.remove(name)
+
+    def quarantined(self) -> tuple[str, ...]:
+        """Return the names of entries in quarantine."""
+        return tuple(sorted(path.stem for path in self._quarantine.glob("*.dcm")))
 
     def remove(self, name: str) -> None:
         """Delete an instance; whether that is allowed is the caller's knowledge."""

@@ -28,6 +28,7 @@ from results_store.store import Store, open_store
 from tests.counterparts import free_port, listens, wait_until
 
 PIPELINES = Path(__file__).parent / "pipelines"
+FORMS = Path(__file__).parents[1] / "config" / "forms"
 ROLES = ("receive", "orchestrate", "work", "deliver", "web", "schedule")
 
 BRIGHT_ROUTE: dict[str, Any] = {
@@ -60,8 +61,13 @@ def settings(folder: Path, pacs_port: int) -> dict[str, Any]:
         },
         "pipelines": {"bright-volume": {"path": str(PIPELINES / "bright_volume")}},
         "routes": [BRIGHT_ROUTE],
-        "jobs": {"lease": "5 s", "retry_first": "200 ms", "retry_longest": "1 s"},
-        "web": {"listen": f"127.0.0.1:{free_port()}"},
+        "jobs": {
+            "lease": "5 s",
+            "delivery_lease": "5 s",
+            "retry_first": "200 ms",
+            "retry_longest": "1 s",
+        },
+        "web": {"listen": f"127.0.0.1:{free_port()}", "forms": str(FORMS)},
     }
 
 

@@ -10,6 +10,7 @@ import pydicom
 
 from appliance.core.backoff import Backoff
 from appliance.core.clock import SystemClock
+from appliance.core.crashpoints import CrashPoint
 from appliance.core.model import (
     Job,
     JobInput,
@@ -37,6 +38,14 @@ BRIGHT, TROUBLE = "bright-volume", "trouble"
 FOLDER_OF = {BRIGHT: FOLDERS / "bright_volume", TROUBLE: FOLDERS / "trouble"}
 SOON = Backoff(first=timedelta(milliseconds=20), longest=timedelta(seconds=1), attempts=3)
 SEND = (SendTo(destination="pacs", objects=("seg", "sr")),)
+
+
+def arm(folder: Path, point: CrashPoint) -> Path:
+    """Return the file that arms `point`; it is gone once a process died there."""
+    armed = folder / "crash" / point.value
+    armed.parent.mkdir()
+    armed.touch()
+    return armed
 
 
 @dataclass(slots=True)

@@ -10,14 +10,9 @@ import typer
 from appliance.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, console, show_rows
 from appliance.cli.look import list_deliveries, list_jobs
 from appliance.core.errors import StoreError
-from appliance.wiring import (
-    add_account,
-    backup_store,
-    change_password,
-    export_store,
-    make_link,
-    open_site,
-)
+from appliance.wiring.copies import backup_store, export_store
+from appliance.wiring.readers import add_account, change_password, make_link
+from appliance.wiring.site import open_site
 
 
 class Kind(StrEnum):
@@ -72,7 +67,7 @@ def resume(kind: Kind, name: NameArgument, config: ConfigOption = DEFAULT_CONFIG
 def retry(job: JobArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
     """Try a failed run again."""
     with open_site(config) as site:
-        site.store.commands.retry(job, site.clock.now())
+        site.store.commands.retry(job)
         site.wake_all()
     console.print(f"job {job} is queued again.")
     return 0
@@ -81,7 +76,7 @@ def retry(job: JobArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
 def cancel(job: JobArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
     """Cancel a run that waits or runs."""
     with open_site(config) as site:
-        site.store.commands.cancel(job, site.clock.now())
+        site.store.commands.cancel(job)
     console.print(f"job {job} is cancelled.")
     return 0
 
@@ -101,7 +96,7 @@ def resend(
 ) -> int:
     """Send a result object again, byte for byte the same."""
     with open_site(config) as site:
-        site.store.commands.resend(delivery, site.clock.now())
+        site.store.commands.resend(delivery)
         site.wake_all()
     console.print(f"delivery {delivery} is on its way again.")
     return 0
@@ -141,7 +136,7 @@ def list_users(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = F
     """List accounts."""
     with open_site(config) as site:
         accounts = site.store.accounts.list()
-    rows = [{"name": a.name, "role": a.role, "disabled": a.disabled} for a in accounts]
+    rows = [{"name": a.name, "role": a.role, "disabled": a.disabled_at} for a in accounts]
     show_rows(rows, columns=("name", "role", "disabled"), as_json=as_json)
     return 0
 

@@ -16,7 +16,9 @@ from appliance.cli.common import (
 )
 from appliance.core.model import Delivery, Job
 from appliance.core.states import JobState
-from appliance.wiring import explain_folder, explain_study, load, open_site
+from appliance.wiring.checks import check_installation
+from appliance.wiring.intake import explain_folder, explain_study
+from appliance.wiring.site import load, open_site
 
 _JOB_COLUMNS = ("job", "study", "route", "pipeline", "state", "attempt", "progress", "reason")
 _DELIVERY_COLUMNS = ("delivery", "study", "object", "destination", "state", "attempt", "reason")
@@ -38,6 +40,7 @@ def check(
 ) -> int:
     """Check settings, pipelines, forms, folders; all problems at once."""
     settings = load(config)
+    check_installation(settings)
     warnings = diagnosis.warnings(settings)
     if peers:
         warnings += diagnosis.unreachable(settings)
@@ -63,9 +66,9 @@ def explain(
         explain_folder(config, folder) if folder.is_dir() else explain_study(config, study)
     )
     if as_json:
-        print_json(explanation.as_data())
+        print_json(explanation.data)
     else:
-        for line in explanation.as_lines():
+        for line in explanation.lines:
             console.print(line, markup=False, soft_wrap=True)
     return 0
 

@@ -1,27 +1,30 @@
 """The table of commands, and from what went wrong to an exit code."""
 
+import importlib
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import click
 import typer
 
-from appliance.cli import act, demo, look, roles
 from appliance.cli.common import errors
 from appliance.core.errors import ApplianceError, ConfigError
+from appliance.core.ports import Role
 from appliance.supervisor import EXIT_CONFIG
 
 EXIT_FAILED = 1
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Runs inference pipelines beside a PACS.",
+# Only the module of the command that is asked for is imported: a role that starts again after a
+# crash should not wait for what other commands need.
+_MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "roles": ("run", *(role.value for role in Role)),
+        "look": ("check", "explain", "status"),
+        "act": ("pause", "resume", "jobs", "deliveries", "users", "link", "export", "backup"),
+        "demo": ("demo",),
+    }
 )
-roles.add_to(app)
-look.add_to(app)
-act.add_to(app)
-demo.add_to(app)
 
 
 def main() -> None:
@@ -29,8 +32,24 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
+def command_line(first: str) -> typer.Typer:
+    """Return the commands of the module that has the command `first`, or all commands."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Runs inference pipelines beside a PACS.",
+    )
+    app.callback()(_keep_names)
+    wanted = [name for name, commands in _MODULES.items() if first in commands] or list(_MODULES)
+    for name in wanted:
+        importlib.import_module(f"appliance.cli.{name}").add_to(app)
+    return app
+
+
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
+    app = command_line(arguments[0] if arguments else "")
     try:
         result = app(args=arguments, standalone_mode=False)
     except ConfigError as error:
@@ -50,3 +69,7 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return 130
     return result if isinstance(result, int) else 0
+
+
+def _keep_names() -> None:
+    """Runs inference pipelines beside a PACS."""

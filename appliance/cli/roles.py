@@ -14,7 +14,8 @@ from appliance.core.log import Event, log_event, log_to_stderr
 from appliance.core.ports import Role
 from appliance.service import Stop, WakeupListener, run_service
 from appliance.supervisor import Supervisor, die_with_supervisor
-from appliance.wiring import Site, build_service, load, open_site
+from appliance.wiring.roles import build_service
+from appliance.wiring.site import Site, load, open_site
 
 _HELP = {
     Role.RECEIVE: "Receive images (C-STORE, C-ECHO).",

@@ -99,4 +99,6 @@ def log_to_stderr(*, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    # Its messages quote data sets and command sets of peers; ours are events.
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     _LOGGER.setLevel(level)

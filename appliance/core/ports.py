@@ -23,7 +23,7 @@ class InstanceSink(Protocol):
     The spool entry is the hand-over; this call is a hint that may get lost.
     """
 
-    def received(self, instance: ReceivedInstance) -> None: ...
+    def received(self, instance: ReceivedInstance, /) -> None: ...
 
 
 class Wakeup(Protocol):

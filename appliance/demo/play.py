@@ -20,7 +20,8 @@ from appliance.demo.follow import StudyNow, broken_promises, look
 from appliance.demo.pacs import AE_TITLE as PACS_AE_TITLE
 from appliance.demo.pacs import Held
 from appliance.demo.stage import Stage, is_open, set_up, work_folder
-from appliance.wiring import Site, add_account, make_link, open_site, review_page
+from appliance.wiring.readers import add_account, make_link, review_page
+from appliance.wiring.site import Site, open_site
 
 _POLL_SECONDS = 0.25
 _START_SECONDS = 120

@@ -55,13 +55,15 @@ def set_up(folder: Path) -> Iterator[Stage]:
     pacs = StandInPacs(stored)
     receiver_port, web_port = _free_ports(2)
     config = folder / "appliance.yaml"
-    template = (files("appliance.demo") / "config" / "demo.yaml").read_text()
+    shipped = Path(str(files("appliance.demo"))) / "config"
+    template = (shipped / "demo.yaml").read_text()
     config.write_text(
         string.Template(template).substitute(
             data_dir=folder / "data",
             pacs_port=pacs.port,
             receiver_port=receiver_port,
             web_port=web_port,
+            forms=shipped / "forms",
         )
     )
     log = folder / "appliance.log"

@@ -21,6 +21,7 @@ from pydantic_core import InitErrorDetails
 
 from appliance.core.conditions import Condition, parse_condition
 from appliance.core.uids import is_valid_uid
+from appliance.routing.contradictions import contradictions
 
 KeyPath = tuple[str | int, ...]
 
@@ -228,7 +229,11 @@ def read_condition(value: object) -> Condition:
     mistakes = tuple(_mistakes(value, ()))
     if mistakes:
         raise mistakes_at(*mistakes)
-    return parse_condition(value)
+    condition = parse_condition(value)
+    never = contradictions(condition)
+    if never:
+        raise mistakes_at(*(((), reason) for reason in never))
+    return condition
 
 
 def _mistakes(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

@@ -130,8 +130,20 @@ class JobSettings(Document):
         ge=timedelta(seconds=5),
         description="Time without a heartbeat after which a worker counts as dead.",
     )
+    delivery_lease: Duration = Field(
+        default=timedelta(minutes=5),
+        ge=timedelta(seconds=5),
+        description="Time after which a delivery that began and never ended is tried again; longer "
+        "than any one object takes to send.",
+    )
     attempts: int = Field(
         default=3, ge=1, le=100, description="Attempts of a job before it counts as failed."
+    )
+    warm_pipelines: int = Field(
+        default=2,
+        ge=1,
+        le=100,
+        description="Pipelines whose models stay loaded; the least recently used one makes room.",
     )
     retry_first: Duration = Field(
         default=timedelta(seconds=10),

@@ -7,7 +7,7 @@ from pathlib import Path
 from appliance.core.errors import ConfigError
 from appliance.intake.options import PipelineRelease
 from appliance.routing.rules import InputSpec, PipelineInputs
-from appliance.settings import Settings
+from appliance.settings.model import Settings
 from pipelines import weights
 from pipelines.manifest import Manifest, digest, load_manifest
 from pipelines.registry import find_folder

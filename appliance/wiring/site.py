@@ -3,6 +3,7 @@
 import os
 import secrets
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,7 +13,8 @@ from appliance.core.documents import suggest
 from appliance.core.errors import ConfigError, StoreError
 from appliance.core.ports import Role
 from appliance.service import SocketWakeup
-from appliance.settings import Settings, load_settings
+from appliance.settings.load import load_settings
+from appliance.settings.model import Settings
 from results_store.migrate import migrate
 from results_store.options import StoreOptions
 from results_store.store import Store, open_store
@@ -31,17 +33,25 @@ class Folders:
     run: Path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Everything that more than one role needs. Close it, or use it with `with`."""
+    """Everything that more than one role needs. Close it, or use it with `with`.
 
-    config: Path
-    settings: Settings
-    folders: Folders
-    clock: Clock
-    store: Store
-    spool: Spool
-    wakeup: SocketWakeup
+    The store is opened when it is first asked for: receiving goes on without it.
+    """
+
+    def __init__(self, settings: Settings, folders: Folders, clock: Clock) -> None:
+        self.settings = settings
+        self.folders = folders
+        self.clock = clock
+        self.spool = Spool(folders.spool)
+        self.wakeup = SocketWakeup(folders.run)
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, brought to this version's schema. Raises StoreError, ConfigError."""
+        options = StoreOptions(url=self.settings.store_url)
+        migrate(options)
+        return open_store(options, self.clock)
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +66,8 @@ class Site:
 
     def close(self) -> None:
         """Let go of the store."""
-        self.store.close()
+        if "store" in self.__dict__:
+            self.store.close()
 
     def wake_all(self) -> None:
         """Tell every role that there may be work."""
@@ -97,12 +108,11 @@ def folders_of(settings: Settings) -> Folders:
 
 
 def open_site(config: Path) -> Site:
-    """Return the installation that `config` describes, its folders and store made ready.
+    """Return the installation that `config` describes, its folders made ready.
 
-    Raises ConfigError or StoreError.
+    Raises ConfigError.
     """
     settings = load(config)
-    clock = SystemClock()
     folders = folders_of(settings)
     try:
         for folder in (folders.spool, folders.results, folders.run):
@@ -113,17 +123,7 @@ def open_site(config: Path) -> Site:
             f"{config}:1: appliance.data_dir: {error.filename} cannot be made: {error.strerror}; "
             "name a folder that this user may write to"
         ) from None
-    options = StoreOptions(url=settings.store_url)
-    migrate(options)
-    return Site(
-        config=config,
-        settings=settings,
-        folders=folders,
-        clock=clock,
-        store=open_store(options, clock),
-        spool=Spool(folders.spool),
-        wakeup=SocketWakeup(folders.run),
-    )
+    return Site(settings, folders, SystemClock())
 
 
 def _read_key(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from appliance.core.model import Attributes
 
-_HEAD = ("BRAIN", "HEAD", "SKULL", "HEADNECK", "HEAD AND NECK")
+_HEAD = ("BRAIN", "HEAD", "SKULL", "HEADNECK", "HEAD NECK", "HEAD AND NECK")
 _NO_CONTRAST = ("", "NO", "NONE", "N", "NO CONTRAST", "WITHOUT", "NATIVE")
 _SAYS_CONTRAST = re.compile(
     r"(?i)(?<![a-z])(gado\w*|gad|gd|km|post[ _-]?(contrast|gad\w*|gd|km)?|c\+|\+c|\+gd|\+km"

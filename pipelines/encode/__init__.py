@@ -7,7 +7,9 @@
     terms.py      coded concepts, own coding scheme
     seg.py        label map → binary Segmentation
     sr.py         findings → measurement report (TID 1500)
-    finish.py     what every object of ours has in common; data set → bytes
+    finish.py     what every object of ours has in common
+    part10.py     data set → bytes
+    encoder.py    one run's output → its objects
 
 highdicom builds the parts whose rules are intricate (functional groups, content trees). What it
 takes from the clock or from chance is replaced.

@@ -1,16 +1,14 @@
-"""What every object of ours has in common, and the data set's way to bytes."""
+"""What every object of ours has in common."""
 
 from datetime import datetime
-from io import BytesIO
 
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from appliance.core import product
 from pipelines.encode.context import EncodedObject, Kind, RunContext
 from pipelines.encode.equipment import describe_equipment
 from pipelines.encode.inherit import choose_character_set, inherit, source_time_zone
+from pipelines.encode.part10 import part10
 from pipelines.encode.source import Source
 from pipelines.encode.terms import declare_own_scheme
 
@@ -40,7 +38,7 @@ def finish(
         sop_instance_uid=str(dataset.SOPInstanceUID),
         series_instance_uid=str(dataset.SeriesInstanceUID),
         series_description=str(dataset.SeriesDescription),
-        data=_part10(dataset),
+        data=part10(dataset),
     )
 
 
@@ -59,17 +57,3 @@ def _date(dataset: Dataset, moment: datetime) -> None:
     for event in ("InstanceCreation", "Series", "Content"):
         setattr(dataset, f"{event}Date", f"{moment:%Y%m%d}")
         setattr(dataset, f"{event}Time", f"{moment:%H%M%S.%f}")
-
-
-def _part10(dataset: Dataset) -> bytes:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = UID(product.IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = product.IMPLEMENTATION_VERSION_NAME
-    dataset.file_meta = meta
-    dataset.preamble = bytes(128)
-    buffer = BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()

@@ -31,7 +31,7 @@ _REQUIRED = (
 )
 
 _PATIENT = (  # noqa: SIM905 (fifty lines otherwise)
-    "ReferencedPatientSequence IssuerOfPatientID TypeOfPatientID "
+    "IssuerOfPatientID TypeOfPatientID "
     "IssuerOfPatientIDQualifiersSequence SourcePatientGroupIdentificationSequence "
     "GroupOfPatientsIdentificationSequence PatientBirthTime "
     "PatientBirthDateInAlternativeCalendar PatientDeathDateInAlternativeCalendar "
@@ -56,7 +56,7 @@ _STUDY = (  # noqa: SIM905
     "ConsultingPhysicianName ConsultingPhysicianIdentificationSequence StudyDescription "
     "ProcedureCodeSequence PhysiciansOfRecord PhysiciansOfRecordIdentificationSequence "
     "NameOfPhysiciansReadingStudy PhysiciansReadingStudyIdentificationSequence "
-    "ReferencedStudySequence RequestingService RequestingServiceCodeSequence "
+    "RequestingService RequestingServiceCodeSequence "
     "ReasonForPerformedProcedureCodeSequence AdmittingDiagnosesDescription "
     "AdmittingDiagnosesCodeSequence PatientAge PatientSize PatientSizeCodeSequence "
     "PatientBodyMassIndex MeasuredAPDimension MeasuredLateralDimension PatientWeight "
@@ -75,7 +75,11 @@ _CHARACTER_SET = "SpecificCharacterSet"
 _TIME_ZONE = "TimezoneOffsetFromUTC"
 
 INHERITED = frozenset({*_REQUIRED, *_PATIENT, *_STUDY, _TIME_ZONE})
-"""Keywords of the elements that an object of ours has from its source."""
+"""Keywords of the elements that an object of ours has from its source.
+
+Referenced Study and Referenced Patient Sequence are not among them: they name objects of retired
+services, and often without saying which.
+"""
 
 
 def inherit(dataset: Dataset, header: Dataset, character_set: CharacterSet) -> None:
@@ -84,8 +88,6 @@ def inherit(dataset: Dataset, header: Dataset, character_set: CharacterSet) -> N
     `character_set` is from `choose_character_set`. Where it is the source's own, names are
     written byte for byte as they came, escapes and all.
     """
-    if character_set != header.get(_CHARACTER_SET):
-        header.decode()  # all the way down, while it is still known what the bytes meant
     for keyword in sorted(INHERITED):
         if keyword in header and not _is_empty_sequence(header[keyword]):
             dataset[keyword] = header[keyword]

@@ -28,6 +28,8 @@ from pipelines.encode.terms import LATERALITY, concept
 from pipelines.volume import Labels
 
 _LABELS = 256
+# What was lossy once stays so in whatever is derived from it (PS3.3 C.7.6.1.1.5).
+_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
 def number_segments(segments: tuple[Segment, ...], labels: Labels) -> Mapping[int, int]:
@@ -79,6 +81,9 @@ def build_segmentation(
         content_description=context.series_description(Kind.SEG),
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
+    for keyword in _LOSSY:
+        if source.header.get(keyword):
+            segmentation[keyword] = source.header[keyword]
     _refer(segmentation, source)
     _name_dimensions(segmentation, context.uid(Kind.SEG, "dimension organization"))
     return segmentation

@@ -6,6 +6,7 @@ from results_store.schema.types import (
     count,
     data,
     flag,
+    index_of_some,
     key,
     maybe_moment,
     maybe_text,
@@ -28,6 +29,10 @@ study = Table(
     count("images_evaluated"),  # how many of them the last full evaluation knew
     data("modalities"),
     Index(None, "last_received_at"),
+    # Asked every second; without it each look would cost as much as there ever were studies.
+    index_of_some(
+        "ix_study_unevaluated", "study_instance_uid", "instance_count > images_evaluated"
+    ),
 )
 
 instance = Table(
@@ -55,5 +60,5 @@ instance = Table(
     maybe_moment("deleted_at"),
     UniqueConstraint("study_instance_uid", "sop_instance_uid", "version"),
     Index(None, "sop_instance_uid"),
-    Index(None, "received_at"),
+    index_of_some("ix_instance_here", "received_at", "deleted_at IS NULL"),
 )

@@ -12,11 +12,13 @@ from sqlalchemy import (
     Dialect,
     Double,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     Text,
     TypeDecorator,
 )
+from sqlalchemy import text as sql_text
 from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
@@ -142,3 +144,9 @@ def refers(name: str, target: str, **options: Unpack[Options]) -> Column[Any]:
 def code(prefix: str) -> tuple[Column[Any], Column[Any], Column[Any]]:
     """Return the three columns of a coded concept."""
     return text(f"{prefix}_value"), text(f"{prefix}_scheme"), text(f"{prefix}_meaning")
+
+
+def index_of_some(name: str, column: str, condition: str) -> Index:
+    """Return an index of only the rows that meet `condition`."""
+    rows = sql_text(condition)
+    return Index(name, column, sqlite_where=rows, postgresql_where=rows)

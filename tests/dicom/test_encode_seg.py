@@ -130,6 +130,18 @@ def test_the_object_is_binary_and_native_and_has_no_empty_frames(tmp_path: Path)
     assert seg.NumberOfFrames == wanted < 2 * phantoms.SHAPE[0]
 
 
+def test_what_is_derived_from_lossy_images_says_so(tmp_path: Path) -> None:
+    datasets = phantoms.slices(
+        LossyImageCompression="01",
+        LossyImageCompressionRatio="12.5",
+        LossyImageCompressionMethod="ISO_15444_1",
+    )
+    path = saved(encoded(phantoms.stored(tmp_path / "in", datasets)), tmp_path)
+    seg = dcmread(path)
+    assert (seg.LossyImageCompression, seg.LossyImageCompressionRatio) == ("01", 12.5)
+    assert dciodvfy_errors(path) == []
+
+
 def test_all_source_images_are_referenced(tmp_path: Path) -> None:
     series = phantoms.stored(tmp_path / "in")
     seg = dcmread(saved(encoded(series), tmp_path))

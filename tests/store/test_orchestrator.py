@@ -21,7 +21,6 @@ from tests.summaries import one_pipeline, route, spec
 
 QUIET = timedelta(seconds=30)
 CEILING = timedelta(hours=2)
-PER_SERIES = CompleteOptions(quiet=QUIET, at_most=CEILING)
 
 
 @pytest.fixture
@@ -140,7 +139,8 @@ def test_a_count_from_the_pacs_delays_and_is_asked_again_only_now_and_then(
     images = head()
     answers = {images[0].SeriesInstanceUID: 3}
     world.ask("pacs", lambda _uid: answers)
-    world.use(plan(complete=CompleteOptions(quiet=QUIET, at_most=CEILING, query="pacs")))
+    asks = CompleteOptions(quiet=QUIET, at_most=CEILING, query="pacs")
+    world.use(plan(complete=asks), plan(complete=asks, route=route(name="second")))
     world.receive(images[:2])
     world.pass_time(QUIET - timedelta(seconds=1))
     assert world.asked == []
@@ -150,7 +150,7 @@ def test_a_count_from_the_pacs_delays_and_is_asked_again_only_now_and_then(
     assert world.status().reason == "series 1 't1 mprage' has 2 of 3 instances"
     world.receive(images[2:])
     world.pass_time(QUIET)
-    assert len(world.jobs()) == 1
+    assert len(world.jobs()) == 2
     assert world.status().signal == Signal.COUNTS
 
 
@@ -240,7 +240,6 @@ def test_a_study_that_could_not_be_looked_at_is_tried_again(world: IntakeWorld) 
     world.step()
     path = world.spool.path(name)
     path.rename(path.with_suffix(".away"))
-    world.restart()
     world.pass_time(QUIET)
     assert world.jobs() == ()
     path.with_suffix(".away").rename(path)

@@ -25,6 +25,7 @@ from appliance.core.errors import (
 from appliance.jobs.local import LocalExecutor, Outcome, Task
 from appliance.jobs.memory import resident_bytes
 from appliance.jobs.options import PipelineOptions
+from tests.jobs_world import arm
 from tests.volumes import volume
 
 FOLDERS = Path(__file__).parents[1] / "pipelines"
@@ -181,7 +182,7 @@ def test_a_child_that_leaves_is_told_with_its_exit_code(executor: LocalExecutor)
 def test_a_kill_in_the_middle_of_a_run_costs_that_run_only(
     executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, f"{CrashPoint.CHILD_DURING_INFER.value}@{tmp_path / 'marker'}")
+    monkeypatch.setenv(VARIABLE, str(arm(tmp_path, CrashPoint.CHILD_DURING_INFER).parent))
     with pytest.raises(TransientPipelineError, match="SIGKILL"):
         run(executor, "t1")
     assert run(executor, "t1") is not None

@@ -19,7 +19,7 @@ from appliance.core.crashpoints import VARIABLE, CrashPoint
 from appliance.core.model import Job
 from appliance.core.ports import Role
 from appliance.core.states import JobEvent, JobState
-from tests.jobs_world import BRIGHT, TROUBLE, World
+from tests.jobs_world import BRIGHT, TROUBLE, World, arm
 
 ROOT = Path(__file__).parents[2]
 
@@ -301,10 +301,10 @@ def test_a_worker_that_lost_its_job_meanwhile_commits_nothing(
 def test_a_kill_of_the_child_costs_one_attempt(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    marker = tmp_path / "marker"
-    monkeypatch.setenv(VARIABLE, f"{CrashPoint.CHILD_DURING_INFER.value}@{marker}")
+    armed = arm(tmp_path, CrashPoint.CHILD_DURING_INFER)
+    monkeypatch.setenv(VARIABLE, str(armed.parent))
     job = finish(world, world.submit())
-    assert marker.exists()
+    assert not armed.exists()
     assert events(world, job) == [
         JobEvent.CLAIM,
         JobEvent.FAIL_TRANSIENT,
@@ -327,10 +327,10 @@ def test_a_kill_of_the_child_costs_one_attempt(
 def test_a_kill_of_the_worker_loses_nothing_and_doubles_nothing(
     world: World, tmp_path: Path, point: CrashPoint
 ) -> None:
-    job, marker = world.submit(), tmp_path / "marker"
-    first = worker_process(world, **{VARIABLE: f"{point.value}@{marker}"})
+    job, armed = world.submit(), arm(tmp_path, point)
+    first = worker_process(world, **{VARIABLE: str(armed.parent)})
     assert first.wait(timeout=60) == -signal.SIGKILL
-    assert marker.exists()
+    assert not armed.exists()
     world.work(world.worker("w2"), in_state(world, job, JobState.DONE))
     assert_done_once(world, job)
     expected = 1 if point is CrashPoint.DONE_AFTER_COMMIT else 2

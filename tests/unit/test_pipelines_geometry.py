@@ -10,7 +10,7 @@ from pipelines.series import read_volume
 from tests.builders import CORONAL, SAGITTAL, mr_slices, set_pixels, write_all
 
 
-def read(tmp_path: Path, datasets: list, **options: object):  # noqa: ANN201
+def read(tmp_path: Path, datasets: list, **options: object):
     return read_volume(write_all(datasets, tmp_path), **options)
 
 

@@ -7,7 +7,12 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    MRImageStorage,
+    generate_uid,
+)
 
 from appliance.core.errors import BadInstance
 from pipelines.render import (
@@ -215,9 +220,52 @@ def test_what_is_no_dicom_file_is_a_bad_instance(tmp_path: Path) -> None:
         render_frame(path)
 
 
+def compressed(path: Path, frames: np.ndarray) -> Path:
+    dataset = dcmread(write(path, frames, WindowCenter="128", WindowWidth="256"))
+    dataset.compress(JPEGLSLossless)
+    dataset.save_as(path)
+    return path
+
+
+def test_each_frame_of_a_compressed_object_is_found(tmp_path: Path) -> None:
+    frames = np.stack([RAMP, RAMP[::-1], RAMP.T]).astype(np.uint16)
+    path = compressed(tmp_path / "a.dcm", frames)
+    for number, frame in enumerate(frames, 1):
+        assert np.array_equal(decoded(render_frame(path, number)), frame)
+
+
+def test_a_codestream_larger_than_its_header_is_not_decoded(tmp_path: Path) -> None:
+    path = compressed(tmp_path / "a.dcm", RAMP)
+    dataset = dcmread(path)
+    dataset.Rows = dataset.Columns = 8
+    dataset.save_as(path)
+    with pytest.raises(BadInstance, match="compressed pixel data is"):
+        render_frame(path)
+
+
+@pytest.mark.parametrize(("bits", "scale"), [(8, 1), (12, 16), (16, 256)])
+def test_color_is_shown_as_it_is(bits: int, scale: int, tmp_path: Path) -> None:
+    colors = np.zeros((4, 4, 3), np.uint8 if bits == 8 else np.uint16)
+    colors[1, 2] = np.array([10, 20, 200]) * scale
+    path = write(
+        tmp_path / "a.dcm",
+        colors[..., 0],
+        SamplesPerPixel=3,
+        PlanarConfiguration=0,
+        PhotometricInterpretation="RGB",
+        BitsAllocated=8 if bits == 8 else 16,
+        BitsStored=bits,
+        HighBit=bits - 1,
+        PixelData=colors.tobytes(),
+    )
+    image = decoded(render_frame(path))
+    assert image.shape == (4, 4, 3)
+    assert image[1, 2].tolist() == [10, 20, 200]
+
+
 def test_a_frame_that_the_object_does_not_have_is_a_bad_instance(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", RAMP)
-    with pytest.raises(BadInstance, match="frame 5"):
+    with pytest.raises(BadInstance, match="no frame 5"):
         render_frame(path, 5)
 
 

@@ -130,6 +130,11 @@ def test_a_pipeline_that_is_not_shipped_needs_its_path() -> None:
     )
 
 
+def test_a_rule_that_can_never_match_is_told_why() -> None:
+    text = WHOLE.replace("{at_most: 1.5}", "{at_most: 1.5, at_least: 2}")
+    assert only_problem(text).startswith("a.yaml:8: routes.0.when: ")
+
+
 def test_two_routes_of_one_name_are_a_mistake_on_the_second() -> None:
     again = WHOLE[WHOLE.index("  - name") :]
     assert only_problem(WHOLE + again).startswith("a.yaml:11: routes.1.name: 'brain volumes' is")

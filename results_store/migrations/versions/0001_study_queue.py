@@ -50,7 +50,14 @@ def _create_received() -> None:
             name="uq_instance_study_instance_uid_sop_instance_uid_version",
         ),
     )
-    op.create_index("ix_instance_received_at", "instance", ["received_at"], unique=False)
+    op.create_index(
+        "ix_instance_here",
+        "instance",
+        ["received_at"],
+        unique=False,
+        sqlite_where=sa.text("deleted_at IS NULL"),
+        postgresql_where=sa.text("deleted_at IS NULL"),
+    )
     op.create_index("ix_instance_sop_instance_uid", "instance", ["sop_instance_uid"], unique=False)
     op.create_table(
         "study",
@@ -69,6 +76,14 @@ def _create_received() -> None:
     op.create_index("ix_study_accession_number", "study", ["accession_number"], unique=False)
     op.create_index("ix_study_last_received_at", "study", ["last_received_at"], unique=False)
     op.create_index("ix_study_patient_key", "study", ["patient_key"], unique=False)
+    op.create_index(
+        "ix_study_unevaluated",
+        "study",
+        ["study_instance_uid"],
+        unique=False,
+        sqlite_where=sa.text("instance_count > images_evaluated"),
+        postgresql_where=sa.text("instance_count > images_evaluated"),
+    )
 
 
 def _create_routes() -> None:

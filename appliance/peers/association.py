@@ -1,0 +1,109 @@
+"""An association to a node, as a context; and in plain words why there is none."""
+
+import logging
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
+
+from appliance.core.errors import PeerError, PeerRefused
+from appliance.core.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from appliance.peers.node import DicomNode
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
+
+_MAX_PDU_LENGTH = 131_072
+
+# PS3.8 table 9-21: (result source, reason) → what to check.
+_REASONS = {
+    (1, 2): "it does not speak DICOM's application context",
+    (1, 3): "it does not know our AE title {ours}: enter it there, with our address",
+    (1, 7): "its AE title is not {theirs}: compare ae_title with its configuration",
+    (2, 2): "it does not support this protocol version",
+    (3, 1): "it is congested",
+    (3, 2): "it has too many associations",
+}
+
+
+class _Socket(AssociationSocket):
+    """A connection that neither delays small answers nor waits for ever."""
+
+    def connect(self, primitive: T_CONNECT) -> None:
+        connection: socket.socket = self.socket
+        super().connect(primitive)
+        if self.socket is None:
+            connection.close()  # left open where the peer refuses
+            return
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # The library reads without one: a peer that stalls inside a PDU would hold us for ever.
+        connection.settimeout(self.assoc.network_timeout)
+
+
+class _Entity(ApplicationEntity):
+    """Makes associations over such a connection."""
+
+    def _create_socket(
+        self, assoc: "Association", address: AddressInformation, tls_args: object
+    ) -> _Socket:
+        made = _Socket(assoc, address=address)
+        made.tls_args = tls_args
+        return made
+
+
+@contextmanager
+def associated(node: DicomNode, contexts: Sequence[PresentationContext]) -> "Iterator[Association]":
+    """Yield an association; it is released at the end, or aborted if the block raises.
+
+    Raises PeerRefused where the node says no for good, else PeerError.
+    """
+    association = _associate(node, contexts)
+    is_done = False
+    try:
+        yield association
+        is_done = True
+    finally:
+        if is_done and association.is_established:
+            association.release()
+        elif not is_done:
+            association.abort()
+
+
+def _associate(node: DicomNode, contexts: Sequence[PresentationContext]) -> "Association":
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it quotes identifiers
+    seconds = node.timeout.total_seconds()
+    entity = _Entity(node.calling_ae_title)
+    entity.connection_timeout = entity.acse_timeout = seconds
+    entity.dimse_timeout = entity.network_timeout = seconds
+    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    try:
+        association = entity.associate(
+            node.host,
+            node.port,
+            contexts=list(contexts),
+            ae_title=node.ae_title,
+            max_pdu=_MAX_PDU_LENGTH,
+        )
+    except OSError as error:
+        raise PeerError(f"{node}: the host name cannot be resolved ({error})") from error
+    if not association.is_established:
+        raise _no_association(node, association)
+    return association
+
+
+def _no_association(node: DicomNode, association: "Association") -> PeerError:
+    if not association.is_rejected:
+        return PeerError(
+            f"{node} does not answer: is it running, are host and port right, "
+            "does a firewall stand between?"
+        )
+    answer = association.acceptor.primitive
+    reason = _REASONS.get((answer.result_source, answer.diagnostic), "it gives no reason")
+    text = reason.format(ours=node.calling_ae_title, theirs=node.ae_title)
+    kind = PeerRefused if answer.result == 1 else PeerError
+    return kind(f"{node} rejects the association: {text}")

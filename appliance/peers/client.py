@@ -1,0 +1,162 @@
+"""DicomClient: what the appliance asks of another node. PS3.4 annexes A, B and C."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
+    Verification,
+)
+
+from appliance.core.errors import PeerError, PeerRefused
+from appliance.core.uids import is_usable_uid
+from appliance.peers.association import associated
+from appliance.peers.node import DicomNode
+from appliance.peers.sending import StoreOutcome, send
+
+_PENDING = (0xFF00, 0xFF01)
+_REFUSED = (0x0122, 0x0124, 0xA900)  # no such service, not authorised, identifier not matching
+_MAX_ANSWERS = 10_000  # of one query; more means that our key was not honoured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyMatch:
+    """Whose study a node says it is. Never logged. Empty text where the node says nothing."""
+
+    study_instance_uid: str
+    patient_id: str
+    issuer_of_patient_id: str
+    patient_name: str
+    patient_birth_date: str
+    accession_number: str
+
+
+class DicomClient:
+    """Asks one node; each call is one association.
+
+    Every call raises PeerRefused where the node said no for good, and PeerError where trying
+    again may help; the message names the node and what to check.
+    """
+
+    def __init__(self, node: DicomNode) -> None:
+        self._node = node
+
+    def echo(self) -> None:
+        """Return if the node answers a C-ECHO with success."""
+        with associated(self._node, [build_context(Verification)]) as association:
+            if not association.accepted_contexts:
+                raise PeerRefused(f"{self._node} does not offer Verification (C-ECHO)")
+            status = association.send_c_echo().get("Status")
+        if status != 0x0000:
+            raise PeerError(f"{self._node} says to a C-ECHO: {_hex(status)}")
+
+    def find_study(self, study_instance_uid: str) -> StudyMatch | None:
+        """Return what the node knows of the study, or None where it has none of it."""
+        keys = {
+            "PatientID": "",
+            "IssuerOfPatientID": "",
+            "PatientName": "",
+            "PatientBirthDate": "",
+            "AccessionNumber": "",
+            "StudyInstanceUID": _key(study_instance_uid),
+        }
+        found = {
+            _study_match(answer)
+            for answer in self._find("STUDY", keys)
+            if _text(answer, "StudyInstanceUID") == study_instance_uid
+        }
+        if len(found) > 1:
+            raise PeerError(f"{self._node} gives one study to different patients: look there")
+        return next(iter(found), None)
+
+    def series_counts(self, study_instance_uid: str) -> Mapping[str, int | None]:
+        """Return how many instances the node has of each series; None where it does not say."""
+        keys = {
+            "StudyInstanceUID": _key(study_instance_uid),
+            "SeriesInstanceUID": "",
+            "NumberOfSeriesRelatedInstances": "",
+        }
+        return {
+            series: _count(answer)
+            for answer in self._find("SERIES", keys)
+            if (series := _text(answer, "SeriesInstanceUID"))
+            and _text(answer, "StudyInstanceUID") in ("", study_instance_uid)
+        }
+
+    def has_instance(self, study: str, series: str, sop: str) -> bool:
+        """Return whether the node holds the instance (given by its three UIDs)."""
+        keys = {
+            "StudyInstanceUID": _key(study),
+            "SeriesInstanceUID": _key(series),
+            "SOPInstanceUID": _key(sop),
+        }
+        # Compared, because a node that ignores the key answers with other instances.
+        return any(_text(answer, "SOPInstanceUID") == sop for answer in self._find("IMAGE", keys))
+
+    def store(self, paths: Sequence[Path]) -> tuple[StoreOutcome, ...]:
+        """Send Part 10 files as they are; return one outcome a path, in their order."""
+        return send(self._node, paths)
+
+    def _find(self, level: str, keys: Mapping[str, str]) -> list[Dataset]:
+        identifier = Dataset()
+        identifier.QueryRetrieveLevel = level
+        for keyword, value in keys.items():
+            setattr(identifier, keyword, value)
+        model = StudyRootQueryRetrieveInformationModelFind
+        answers: list[Dataset] = []
+        with associated(self._node, [build_context(model)]) as association:
+            if not association.accepted_contexts:
+                raise PeerRefused(f"{self._node} does not offer queries (Study Root C-FIND)")
+            for status, answer in association.send_c_find(identifier, model):
+                code = status.get("Status")
+                if code in _PENDING and answer is not None:
+                    answers.append(answer)
+                elif code not in _PENDING and code != 0x0000:
+                    raise self._failure(code)
+                if len(answers) > _MAX_ANSWERS:
+                    raise PeerError(f"{self._node} answers a query with everything it has")
+        return answers
+
+    def _failure(self, code: int | None) -> PeerError:
+        if code is None:
+            return PeerError(
+                f"{self._node} ends the association instead of answering a query: does it know "
+                f"our AE title {self._node.calling_ae_title} and our address?"
+            )
+        kind = PeerRefused if code in _REFUSED else PeerError
+        return kind(f"{self._node} answered a query with {_hex(code)}")
+
+
+def _key(uid: str) -> str:
+    """Return the UID; no wildcard and no list of UIDs may become a key."""
+    if not is_usable_uid(uid):
+        raise ValueError("not a UID")
+    return uid
+
+
+def _text(answer: Dataset, keyword: str) -> str:
+    value = answer.get(keyword)
+    return "" if value is None else str(value).strip("\0 ")
+
+
+def _count(answer: Dataset) -> int | None:
+    text = _text(answer, "NumberOfSeriesRelatedInstances")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _study_match(answer: Dataset) -> StudyMatch:
+    return StudyMatch(
+        study_instance_uid=_text(answer, "StudyInstanceUID"),
+        patient_id=_text(answer, "PatientID"),
+        issuer_of_patient_id=_text(answer, "IssuerOfPatientID"),
+        patient_name=_text(answer, "PatientName"),
+        patient_birth_date=_text(answer, "PatientBirthDate"),
+        accession_number=_text(answer, "AccessionNumber"),
+    )
+
+
+def _hex(status: int | None) -> str:
+    return "no answer" if status is None else f"status {status:04X}"

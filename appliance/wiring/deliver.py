@@ -1,0 +1,58 @@
+"""The deliver role."""
+
+import os
+import socket
+from functools import partial
+
+from appliance.core.ports import Role
+from appliance.delivery.courier import Courier
+from appliance.delivery.lane import NotFound
+from appliance.delivery.options import CourierOptions, DestinationOptions, Verify
+from appliance.intake.patient import patient_key
+from appliance.service import Service, Stop
+from appliance.settings.model import Settings
+from appliance.wiring.nodes import client_of
+from appliance.wiring.site import Site
+
+_VERIFY = {"c-find": Verify.FIND, "none": Verify.NONE}
+
+
+def build(site: Site, _stop: Stop) -> Service:
+    """Return the role."""
+    settings = site.settings
+    courier = Courier(
+        courier_options(site),
+        site.store,
+        {name: client_of(settings, name) for name in settings.destinations},
+        partial(_identity, settings, site.secret("patient-key")),
+        site.clock,
+    )
+    return Service(role=Role.DELIVER, step=courier.step, close=courier.close)
+
+
+def courier_options(site: Site) -> CourierOptions:
+    """Return what the courier is told."""
+    return CourierOptions(
+        name=f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}",
+        destinations=tuple(
+            DestinationOptions(
+                name=name,
+                verify=_VERIFY[destination.verify],
+                check_identity=destination.check_identity,
+                send=destination.backoff,
+            )
+            for name, destination in site.settings.destinations.items()
+        ),
+        results=site.folders.results,
+        lease=site.settings.jobs.delivery_lease,
+    )
+
+
+def _identity(
+    settings: Settings, key: bytes, destination: str, study_instance_uid: str
+) -> str | NotFound | None:
+    """Return the keyed hash of the patient whom the destination has for the study."""
+    match = client_of(settings, destination).find_study(study_instance_uid)
+    if match is None:
+        return NotFound.NOT_FOUND
+    return patient_key(key, match.patient_id, match.issuer_of_patient_id)

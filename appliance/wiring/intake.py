@@ -1,0 +1,142 @@
+"""Intake: the orchestrator, retention, and the same decision for `explain`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from appliance.core.clock import SystemClock
+from appliance.core.errors import StoreError
+from appliance.core.model import RouteDecision, StudySummary
+from appliance.core.ports import Role
+from appliance.intake.explain import as_data, as_lines, decisions_for, series_labels
+from appliance.intake.folder import study_from_folder
+from appliance.intake.headers import HeaderCache
+from appliance.intake.indexer import Indexer
+from appliance.intake.library import Library
+from appliance.intake.options import (
+    Backfill,
+    Ceiling,
+    CompleteOptions,
+    IntakeOptions,
+    RetentionOptions,
+    RoutePlan,
+)
+from appliance.intake.orchestrator import Orchestrator
+from appliance.intake.retention import Retention
+from appliance.routing.rules import Route, attributes_needed
+from appliance.service import Service, Stop
+from appliance.settings.model import Settings
+from appliance.settings.work import RouteSettings
+from appliance.wiring.catalogue import installed
+from appliance.wiring.nodes import series_counts
+from appliance.wiring.site import Site, load, open_site
+from results_store.jobs import SendTo
+
+
+def build(site: Site, _stop: Stop) -> Service:
+    """Return the orchestrate role; files without a row are indexed."""
+    return Service(role=Role.ORCHESTRATE, step=orchestrator(site).step)
+
+
+def intake_options(settings: Settings) -> IntakeOptions:
+    """Return what the orchestrator is told. Raises ConfigError for a pipeline that is broken."""
+    catalogue = installed(settings)
+    return IntakeOptions(
+        routes=tuple(_plan(route) for route in settings.routes),
+        pipelines={name: pipeline.release() for name, pipeline in catalogue.items()},
+        time_zone=ZoneInfo(settings.appliance.time_zone),
+    )
+
+
+def orchestrator(site: Site) -> Orchestrator:
+    """Return the orchestrator; files without a row are indexed first."""
+    options = intake_options(site.settings)
+    headers = HeaderCache(_attributes(options))
+    indexer = Indexer(site.spool, site.store, headers, site.secret("patient-key"))
+    indexer.recover()
+    return Orchestrator(
+        options=options,
+        store=site.store,
+        indexer=indexer,
+        library=Library(site.store, site.spool, headers),
+        clock=site.clock,
+        wakeup=site.wakeup,
+        counts=series_counts(site.settings),
+    )
+
+
+def retention(site: Site) -> Retention:
+    """Return what deletes images."""
+    options = RetentionOptions(
+        images=site.settings.retention.images,
+        free_at_least=site.settings.receiver.disk.warn_below,
+    )
+    return Retention(options, site.store, site.spool, site.clock)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What the routes say, as text for people and as data for programs."""
+
+    lines: tuple[str, ...]
+    data: Mapping[str, object]
+
+
+def explain_folder(config: Path, folder: Path) -> Explanation:
+    """Return what the routes would say of the studies in `folder`; needs no store."""
+    options = intake_options(load(config))
+    found = study_from_folder(folder, _attributes(options))
+    if not found.studies:
+        raise StoreError(f"{folder} holds no DICOM instance of ours or anybody's to explain")
+    return _explain(found.studies, options, [f"{name}: {why}" for name, why in found.problems])
+
+
+def explain_study(config: Path, study_instance_uid: str) -> Explanation:
+    """Return what the routes say now of a study that was received. Raises StoreError."""
+    with open_site(config) as site:
+        options = intake_options(site.settings)
+        library = Library(site.store, site.spool, HeaderCache(_attributes(options)))
+        study = library.study(study_instance_uid)
+    if study is None:
+        raise StoreError(
+            f"no image of study {study_instance_uid} is here; "
+            "name a Study Instance UID that was received, or a folder"
+        )
+    return _explain([study.summary], options, [])
+
+
+def _explain(
+    studies: Iterable[StudySummary], options: IntakeOptions, problems: list[str]
+) -> Explanation:
+    lines: list[str] = []
+    decisions: list[dict[str, object]] = []
+    now = SystemClock().now()
+    for study in studies:
+        said: tuple[RouteDecision, ...] = decisions_for(study, options, now)
+        lines += [f"study {study.study_instance_uid}", *as_lines(said, series_labels(study))]
+        decisions += as_data(said)
+    lines += [f"left out: {problem}" for problem in problems]
+    return Explanation(lines=tuple(lines), data={"decisions": decisions, "left_out": problems})
+
+
+def _attributes(options: IntakeOptions) -> frozenset[str]:
+    return attributes_needed((plan.route for plan in options.routes), options.inputs().values())
+
+
+def _plan(route: RouteSettings) -> RoutePlan:
+    send = route.send
+    return RoutePlan(
+        route=Route(name=route.name, when=route.when, run=route.run),
+        complete=CompleteOptions(
+            quiet=route.complete.quiet,
+            at_most=route.complete.at_most,
+            then=Ceiling(route.complete.then),
+            query=route.complete.query,
+        ),
+        send=tuple(SendTo(destination=to, objects=send.objects) for to in send.to) if send else (),
+        max_age=route.max_age,
+        backfill=Backfill(route.backfill),
+        priority=route.priority,
+        feedback_form=route.feedback,
+    )

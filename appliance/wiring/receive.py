@@ -1,0 +1,57 @@
+"""The receive role. It needs no store: receiving goes on while the store is down."""
+
+from datetime import timedelta
+
+from appliance.core.model import ReceivedInstance
+from appliance.core.ports import Role, Wakeup
+from appliance.service import Service, Stop
+from appliance.settings.model import Settings
+from appliance.wiring.site import Site
+from scp.options import AllowedPeer, ReceiverOptions
+from scp.server import Receiver
+
+_IDLE = timedelta(seconds=1)
+
+
+class _Announcer:
+    """Tells the orchestrator that something is in the spool."""
+
+    def __init__(self, wakeup: Wakeup) -> None:
+        self._wakeup = wakeup
+
+    def received(self, _instance: ReceivedInstance, /) -> None:
+        self._wakeup.wake(Role.ORCHESTRATE)
+
+
+def build(site: Site, _stop: Stop) -> Service:
+    """Return the role; its port is open."""
+    options = receiver_options(site.settings)
+    receiver = Receiver(options, site.spool, _Announcer(site.wakeup), site.clock)
+    receiver.start()
+    return Service(role=Role.RECEIVE, step=lambda: _IDLE, close=receiver.stop)
+
+
+def receiver_options(settings: Settings) -> ReceiverOptions:
+    """Return what the receiver is told."""
+    receiver = settings.receiver
+    return ReceiverOptions(
+        ae_title=settings.appliance.ae_title,
+        host=receiver.listen.host,
+        port=receiver.listen.port,
+        peers=tuple(
+            AllowedPeer(
+                ae_title=peer.ae_title,
+                networks=(str(peer.address),),
+                accept_private_storage=peer.accept_private_storage,
+            )
+            for peer in receiver.peers
+        ),
+        max_associations=receiver.max_associations,
+        max_associations_per_peer=receiver.max_associations_per_peer,
+        max_pdu_length=receiver.max_pdu_length,
+        max_message_bytes=receiver.max_message,
+        refuse_below_bytes=receiver.disk.refuse_below,
+        warn_below_bytes=receiver.disk.warn_below,
+        network_timeout=receiver.network_timeout,
+        accept_unknown_peers=receiver.accept_unknown_peers,
+    )

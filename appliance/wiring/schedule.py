@@ -1,0 +1,52 @@
+"""What happens by the clock: drift sweeps, and the deletion of old images."""
+
+from datetime import timedelta
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from appliance.core.ports import Role
+from appliance.service import Service, Stop
+from appliance.wiring.intake import retention
+from appliance.wiring.site import Site
+from feedback.drift_schedule import build_scheduler
+from feedback.drift_sweep import DriftOptions, DriftSweep
+
+_IDLE = timedelta(seconds=1)
+_RETENTION_EVERY = timedelta(minutes=1)  # also how fast a full disk is answered
+
+
+def build(site: Site, _stop: Stop) -> Service:
+    """Return the role; its clock runs."""
+    scheduler = schedule(site)
+    scheduler.start()
+    return Service(role=Role.SCHEDULE, step=lambda: _IDLE, close=scheduler.shutdown)
+
+
+def drift_options(site: Site) -> DriftOptions:
+    """Return when an unusual number becomes an alert."""
+    drift = site.settings.drift
+    return DriftOptions(
+        every=drift.every,
+        window=drift.window,
+        min_rows=drift.min_rows,
+        psi=drift.psi,
+        p_value=drift.p_value,
+    )
+
+
+def schedule(site: Site) -> BackgroundScheduler:
+    """Return the scheduler, not yet started."""
+    options = drift_options(site)
+    sweep = DriftSweep(options, site.store, site.settings.pipelines, site.clock)
+    now = site.clock.now()
+    scheduler = build_scheduler(sweep.run, options.every, now)
+    scheduler.add_job(
+        retention(site).step,
+        "interval",
+        seconds=_RETENTION_EVERY.total_seconds(),
+        next_run_time=now,
+        coalesce=True,
+        max_instances=1,
+        misfire_grace_time=None,
+    )
+    return scheduler

@@ -1,0 +1,76 @@
+"""The web role."""
+
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from fastapi import FastAPI
+
+from appliance.core.ports import Role
+from appliance.intake.patient import patient_key
+from appliance.service import Service, Stop
+from appliance.wiring.catalogue import installed
+from appliance.wiring.forms import load_forms
+from appliance.wiring.site import Site
+from feedback.options import WebOptions
+from feedback.server import WebServer
+from feedback.site import WebSources
+from feedback.web import create_app
+
+_IDLE = timedelta(seconds=1)
+
+
+def build(site: Site, _stop: Stop) -> Service:
+    """Return the role; its port is open."""
+    options = web_options(site)
+    server = WebServer(options, application(site, options))
+    server.start()
+    return Service(role=Role.WEB, step=partial(_check_alive, server), close=server.stop)
+
+
+def _check_alive(server: WebServer) -> timedelta:
+    if not server.is_alive:
+        raise OSError("the web server ended by itself")
+    return _IDLE
+
+
+def web_options(site: Site) -> WebOptions:
+    """Return where and how the pages are served."""
+    settings = site.settings
+    tls = settings.web.tls
+    return WebOptions(
+        host=settings.web.listen.host,
+        port=settings.web.listen.port,
+        base_url=settings.web.url,
+        institution=settings.appliance.institution,
+        link_key=site.secret("link-key"),
+        time_zone=ZoneInfo(settings.appliance.time_zone),
+        tls_certificate=tls.certificate if tls else None,
+        tls_key=tls.key if tls else None,
+        session_lifetime=settings.web.session,
+        link_lifetime=settings.web.link_lifetime,
+    )
+
+
+def application(site: Site, options: WebOptions) -> FastAPI:
+    """Return the web application."""
+    return create_app(
+        options,
+        WebSources(
+            store=site.store,
+            clock=site.clock,
+            image_path=partial(_kept, site),
+            results_folder=site.folders.results,
+            patient_key_of_id=partial(patient_key, site.secret("patient-key")),
+            manifests={
+                name: pipeline.manifest for name, pipeline in installed(site.settings).items()
+            },
+            forms=load_forms(site.settings),
+        ),
+    )
+
+
+def _kept(site: Site, spool_name: str) -> Path | None:
+    path = site.spool.path(spool_name)
+    return path if path.is_file() else None

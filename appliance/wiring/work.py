@@ -1,0 +1,79 @@
+"""The work role."""
+
+import hashlib
+import os
+import socket
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pydicom
+
+from appliance.core.ports import Role
+from appliance.intake.patient import patient_key
+from appliance.jobs.attempt import Tools
+from appliance.jobs.local import LocalExecutor
+from appliance.jobs.options import PipelineOptions, WorkerOptions
+from appliance.jobs.worker import Worker
+from appliance.service import Service, Stop
+from appliance.wiring.catalogue import installed
+from appliance.wiring.site import Site
+
+_IDLE = timedelta(seconds=1)
+
+
+def build(site: Site, stop: Stop) -> Service:
+    """Return the role; no model is loaded yet."""
+    options = worker_options(site)
+    executor = LocalExecutor(warm_children=site.settings.jobs.warm_pipelines, clock=site.clock)
+    tools = Tools(
+        options=options,
+        store=site.store,
+        executor=executor,
+        path_of=site.spool.path,
+        patient_key_of=partial(_patient_key_of, site.secret("patient-key")),
+        clock=site.clock,
+    )
+    worker = Worker(tools, site.wakeup)
+    stop.on_stop = worker.stop
+    longest = max((p.timeout for p in options.pipelines.values()), default=_IDLE)
+    return Service(
+        role=Role.WORK,
+        step=worker.step,
+        close=executor.close,
+        longest_step=2 * longest + timedelta(minutes=10),
+    )
+
+
+def worker_options(site: Site) -> WorkerOptions:
+    """Return what the worker is told."""
+    settings = site.settings
+    catalogue = installed(settings)
+    return WorkerOptions(
+        name=f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}",
+        pipelines={
+            name: PipelineOptions(
+                name=name,
+                folder=catalogue[name].folder,
+                device=pipeline.device,
+                timeout=pipeline.timeout,
+                memory=pipeline.memory,
+            )
+            for name, pipeline in settings.pipelines.items()
+        },
+        results=site.folders.results,
+        institution=settings.appliance.institution,
+        time_zone=ZoneInfo(settings.appliance.time_zone),
+        device_serial=hashlib.sha256(site.secret("installation")).hexdigest()[:16],
+        uid_root=settings.appliance.uid_root,
+        lease=settings.jobs.lease,
+        backoff=settings.jobs.backoff,
+    )
+
+
+def _patient_key_of(key: bytes, path: Path) -> str | None:
+    tags = ["PatientID", "IssuerOfPatientID"]
+    dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+    identity = (str(dataset.get(tag, "") or "") for tag in tags)
+    return patient_key(key, *identity)

@@ -1,0 +1,52 @@
+"""The checks that hold for every pipeline, whatever it is: its inputs before, its output after."""
+
+import numpy as np
+
+from appliance.core.errors import InputRefused, PermanentPipelineError
+from pipelines.base import Pipeline, PipelineInput, PipelineOutput
+from pipelines.coverage import check
+from pipelines.manifest import Manifest
+
+
+class Guarded:
+    """A pipeline that sees only what its manifest wants, and says only what can be encoded."""
+
+    def __init__(self, manifest: Manifest, pipeline: Pipeline) -> None:
+        self._manifest = manifest
+        self._pipeline = pipeline
+
+    def load(self, device: str) -> None:
+        """Load the pipeline on `device`."""
+        self._pipeline.load(device)
+
+    def infer(self, study: PipelineInput) -> PipelineOutput:
+        """Return what the pipeline says.
+
+        Raises InputRefused where an input is missing or does not show what the manifest
+        declares, PermanentPipelineError where the output does not fit the input.
+        """
+        for wanted in self._manifest.inputs:
+            if wanted.name not in study.volumes:
+                raise InputRefused(f"the input {wanted.name} ({wanted.title}) is missing")
+            check(study.volumes[wanted.name], wanted.coverage)
+        output = self._pipeline.infer(study)
+        _consistent(study, output)
+        return output
+
+
+def _consistent(study: PipelineInput, output: PipelineOutput) -> None:
+    numbers = [segment.number for segment in output.result.segments]
+    if numbers != list(range(1, len(numbers) + 1)):
+        raise PermanentPipelineError(f"segments are numbered {numbers}, not from 1 without gaps")
+    if output.label_map is None:
+        if numbers:
+            raise PermanentPipelineError("there are segments but no label map")
+        return
+    volume = study.volumes[output.label_map.input_name]
+    if output.label_map.array.shape != volume.array.shape:
+        raise PermanentPipelineError(
+            f"the label map is {output.label_map.array.shape}, its input {volume.array.shape}"
+        )
+    present = np.flatnonzero(np.bincount(output.label_map.array.ravel(), minlength=1))
+    if [int(number) for number in present if number] != numbers:
+        raise PermanentPipelineError("the label map's values are not the segments' numbers")

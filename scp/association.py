@@ -1,0 +1,145 @@
+"""Who may associate: the rules, the rejections as a table, and the count of who is in.
+
+PS3.8 section 9.3.4: result, source, reason.
+"""
+
+import ipaddress
+import logging
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from appliance.core.log import Event, log_event
+from scp.options import AllowedPeer, ReceiverOptions
+
+
+class Refusal(StrEnum):
+    """Why an association is rejected."""
+
+    CALLED_AE_TITLE = "called AE title is not ours"
+    CALLING_AE_TITLE = "calling AE title is not known"
+    ADDRESS = "calling AE title is not allowed from this address"
+    PEER_LIMIT = "too many associations from this peer"
+    LIMIT = "too many associations"
+    STOPPING = "the receiver is stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The three numbers of an A-ASSOCIATE-RJ, and what they mean."""
+
+    result: int
+    source: int
+    reason: int
+    meaning: str
+
+
+REJECTIONS: Mapping[Refusal, Rejection] = {
+    Refusal.CALLED_AE_TITLE: Rejection(
+        1, 1, 7, "rejected-permanent, service-user, called-AE-title-not-recognized"
+    ),
+    Refusal.CALLING_AE_TITLE: Rejection(
+        1, 1, 3, "rejected-permanent, service-user, calling-AE-title-not-recognized"
+    ),
+    Refusal.ADDRESS: Rejection(1, 1, 1, "rejected-permanent, service-user, no-reason-given"),
+    Refusal.PEER_LIMIT: Rejection(
+        2, 3, 2, "rejected-transient, service-provider (presentation), local-limit-exceeded"
+    ),
+    Refusal.LIMIT: Rejection(
+        2, 3, 2, "rejected-transient, service-provider (presentation), local-limit-exceeded"
+    ),
+    Refusal.STOPPING: Rejection(
+        2, 3, 1, "rejected-transient, service-provider (presentation), temporary-congestion"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls, as the A-ASSOCIATE-RQ and the socket say."""
+
+    calling_ae_title: str
+    called_ae_title: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """The answer to a caller: a refusal, or what it may send."""
+
+    refusal: Refusal | None = None
+    accept_private_storage: bool = True
+
+
+class Lobby:
+    """Admits callers and counts them; safe in several threads."""
+
+    def __init__(self, options: ReceiverOptions) -> None:
+        self._options = options
+        self._guard = threading.Lock()
+        self._inside: Counter[str] = Counter()
+        self._closed = False
+        self.max_associations = options.max_associations
+
+    def enter(self, caller: Caller) -> Admission:
+        """Admit the caller and count it until `leave`, or say why not."""
+        allowed = self._identify(caller)
+        if isinstance(allowed, Refusal):
+            return Admission(refusal=allowed)
+        with self._guard:
+            refusal = self._limit(caller)
+            if refusal is None:
+                self._inside[caller.calling_ae_title] += 1
+        return Admission(refusal=refusal, accept_private_storage=allowed.accept_private_storage)
+
+    def leave(self, caller: Caller) -> None:
+        """Count one less."""
+        with self._guard:
+            self._inside[caller.calling_ae_title] -= 1
+            self._inside += Counter()  # drops who has none, so that titles do not pile up
+
+    def close(self) -> None:
+        """Admit nobody any more."""
+        self._closed = True
+
+    def _identify(self, caller: Caller) -> AllowedPeer | Refusal:
+        if caller.called_ae_title != self._options.ae_title:
+            return Refusal.CALLED_AE_TITLE
+        known = [p for p in self._options.peers if p.ae_title == caller.calling_ae_title]
+        for peer in known:
+            if is_within(caller.address, peer.networks):
+                return peer
+        if self._options.accept_unknown_peers:
+            return AllowedPeer(ae_title=caller.calling_ae_title, networks=())
+        return Refusal.ADDRESS if known else Refusal.CALLING_AE_TITLE
+
+    def _limit(self, caller: Caller) -> Refusal | None:
+        if self._closed:
+            return Refusal.STOPPING
+        if self._inside.total() >= self.max_associations:
+            return Refusal.LIMIT
+        if self._inside[caller.calling_ae_title] >= self._options.max_associations_per_peer:
+            return Refusal.PEER_LIMIT
+        return None
+
+
+def log_rejection(caller: Caller, refusal: Refusal) -> None:
+    """Say who was rejected and why."""
+    log_event(
+        Event.ASSOCIATION_REJECTED,
+        level=logging.WARNING,
+        reason=refusal.value,
+        calling_ae_title=caller.calling_ae_title,
+        called_ae_title=caller.called_ae_title,
+        peer_address=caller.address,
+    )
+
+
+def is_within(address: str, networks: tuple[str, ...]) -> bool:
+    """Return whether the address lies in one of the networks; IPv4 mapped into IPv6 counts."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return any(ip in ipaddress.ip_network(network, strict=False) for network in networks)

@@ -1,0 +1,31 @@
+"""What a site may say of the receiver."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowedPeer:
+    """A node that may send: its AE title, and the networks (CIDR) that it may call from."""
+
+    ae_title: str
+    networks: tuple[str, ...]
+    accept_private_storage: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverOptions:
+    """Identity, limits and timeouts of one receiver process. Sizes in bytes."""
+
+    ae_title: str
+    host: str
+    port: int
+    peers: tuple[AllowedPeer, ...]
+    max_associations: int = 32
+    max_associations_per_peer: int = 16
+    max_pdu_length: int = 131_072
+    max_message_bytes: int = 4 * 1024**3
+    refuse_below_bytes: int = 5 * 10**9
+    warn_below_bytes: int = 50 * 10**9
+    network_timeout: timedelta = timedelta(seconds=60)
+    accept_unknown_peers: bool = False

@@ -1,0 +1,199 @@
+"""C-STORE: bytes into the spool, then check, keep, announce, answer.
+
+Knows no network library: the acceptor hands over the fragments of each data set as they come and
+asks for the outcome when the last one has come.
+"""
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+
+from appliance.core.clock import Clock
+from appliance.core.log import Event, log_event
+from appliance.core.ports import InstanceSink
+from appliance.core.uids import is_usable_uid
+from scp.association import Caller
+from scp.command import Command, ProtocolViolation
+from scp.filemeta import Provenance
+from scp.head import Fault, Identity, MalformedDataSet
+from scp.incoming import IncomingInstance
+from scp.options import ReceiverOptions
+from scp.spool import Spool
+from scp.status import STATUSES, Outcome
+
+_FAULTS = {Fault.NOT_DICOM: Outcome.NOT_DICOM, Fault.TRUNCATED: Outcome.TRUNCATED}
+
+
+@dataclass(slots=True, kw_only=True)
+class Upload:
+    """One C-STORE request being received. Never raises for what the disk does: it remembers."""
+
+    command: Command
+    context_id: int
+    transfer_syntax_uid: str
+    limit: int
+    writer: IncomingInstance | None
+    fault: Outcome | None = None
+    size: int = 0
+
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Take a fragment of the data set. Raises ProtocolViolation above the limit."""
+        self.size += len(fragment)
+        if self.size > self.limit:
+            self.drop(Outcome.TOO_LARGE)
+            raise ProtocolViolation(f"a data set of more than {self.limit} bytes")
+        if self.writer is None:
+            return
+        try:
+            self.writer.write(fragment)
+        except OSError:
+            self.drop(Outcome.NO_ROOM)
+
+    def drop(self, fault: Outcome) -> None:
+        """Keep nothing of this instance; what still comes of it is thrown away."""
+        if self.writer is not None:
+            self.writer.discard()
+        self.writer = None
+        self.fault = fault
+
+
+class Reception:
+    """Receives instances for all associations of this process."""
+
+    def __init__(
+        self, options: ReceiverOptions, spool: Spool, sink: InstanceSink, clock: Clock
+    ) -> None:
+        self._options = options
+        self._spool = spool
+        self._sink = sink
+        self._clock = clock
+        self._disk_is_low = False
+
+    def begin(
+        self, caller: Caller, command: Command, context_id: int, transfer_syntax_uid: str
+    ) -> Upload:
+        """Return where the data set of the request goes: to the disk, or nowhere."""
+        upload = Upload(
+            command=command,
+            context_id=context_id,
+            transfer_syntax_uid=transfer_syntax_uid,
+            limit=self._options.max_message_bytes,
+            writer=None,
+            fault=self._fault_before_data(command),
+        )
+        if upload.fault is None:
+            try:
+                upload.writer = self._spool.writer(self._provenance(caller, upload))
+            except OSError:
+                upload.fault = Outcome.NO_ROOM
+        return upload
+
+    def _provenance(self, caller: Caller, upload: Upload) -> Provenance:
+        return Provenance(
+            sop_class_uid=upload.command.sop_class_uid,
+            sop_instance_uid=upload.command.sop_instance_uid,
+            transfer_syntax_uid=upload.transfer_syntax_uid,
+            calling_ae_title=caller.calling_ae_title,
+            called_ae_title=caller.called_ae_title,
+            peer_address=caller.address,
+            received_at=self._clock.now(),
+        )
+
+    def _fault_before_data(self, command: Command) -> Outcome | None:
+        if not command.has_data_set:
+            return Outcome.NO_DATA_SET
+        if not command.sop_instance_uid:
+            return Outcome.NO_INSTANCE_UID
+        if not is_usable_uid(command.sop_instance_uid) or not is_usable_uid(command.sop_class_uid):
+            return Outcome.UNUSABLE_UID
+        if not self._has_room():
+            return Outcome.NO_ROOM
+        return None
+
+    def _has_room(self) -> bool:
+        free = self._spool.free_bytes()
+        is_low = free < self._options.warn_below_bytes
+        if is_low and not self._disk_is_low:
+            log_event(Event.DISK_LOW, level=logging.WARNING, free=free)
+        self._disk_is_low = is_low
+        return free >= self._options.refuse_below_bytes
+
+    def finish(self, caller: Caller, upload: Upload) -> Outcome:
+        """Return the outcome of a request whose data set is complete. Never raises."""
+        began = self._clock.monotonic()
+        try:
+            outcome = self._keep(caller, upload, began)
+        except Exception as error:  # noqa: BLE001 — one instance must not end the association
+            outcome = Outcome.NO_ROOM if isinstance(error, OSError) else Outcome.FAILED
+            self._log_refusal(caller, upload, outcome, error=type(error).__name__)
+            return outcome
+        finally:
+            if upload.writer is not None:
+                with suppress(OSError):
+                    upload.writer.discard()
+        if STATUSES[outcome].code != 0:
+            self._log_refusal(caller, upload, outcome)
+        return outcome
+
+    def _keep(self, caller: Caller, upload: Upload, began: float) -> Outcome:
+        if upload.fault is not None or upload.writer is None:
+            return upload.fault or Outcome.FAILED
+        try:
+            identity = upload.writer.identity()
+        except MalformedDataSet as fault:
+            return _FAULTS[fault.fault]
+        if refusal := refusal_of(upload.command, identity):
+            return refusal
+        instance, is_new = upload.writer.commit(identity, self._clock.now())
+        if is_new:
+            self._sink.received(instance)
+        log_event(
+            Event.INSTANCE_RECEIVED if is_new else Event.INSTANCE_DUPLICATE,
+            study_instance_uid=instance.study_instance_uid,
+            series_instance_uid=instance.series_instance_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            calling_ae_title=caller.calling_ae_title,
+            peer_address=caller.address,
+            size=instance.size,
+            seconds=round(self._clock.monotonic() - began, 4),
+        )
+        return Outcome.STORED if is_new else Outcome.DUPLICATE
+
+    def _log_refusal(
+        self, caller: Caller, upload: Upload, outcome: Outcome, **fields: object
+    ) -> None:
+        uid = upload.command.sop_instance_uid
+        log_event(
+            Event.INSTANCE_REFUSED,
+            level=logging.WARNING,
+            reason=outcome.value,
+            status=f"{STATUSES[outcome].code:04X}",
+            # What is no UID may be anything, so it is not written down.
+            sop_instance_uid=uid if is_usable_uid(uid) else "",
+            calling_ae_title=caller.calling_ae_title,
+            peer_address=caller.address,
+            size=upload.size,
+            **fields,
+        )
+
+    def abandon(self, caller: Caller, upload: Upload) -> None:
+        """The association ended in the middle of the data set: nothing is kept."""
+        outcome = upload.fault or Outcome.TRUNCATED
+        upload.drop(outcome)
+        self._log_refusal(caller, upload, outcome, error="association ended")
+
+
+def refusal_of(command: Command, identity: Identity) -> Outcome | None:
+    """Return what is wrong with the UIDs of a data set, or None."""
+    if not identity.sop_instance_uid:
+        return Outcome.NO_INSTANCE_UID
+    if not identity.study_instance_uid or not identity.series_instance_uid:
+        return Outcome.NO_STUDY_OR_SERIES_UID
+    uids = (identity.study_instance_uid, identity.series_instance_uid)
+    if not all(map(is_usable_uid, uids)):
+        return Outcome.UNUSABLE_UID
+    if identity.sop_class_uid != command.sop_class_uid:
+        return Outcome.CLASS_MISMATCH
+    if identity.sop_instance_uid != command.sop_instance_uid:
+        return Outcome.INSTANCE_MISMATCH
+    return None

@@ -1,0 +1,246 @@
+"""What a peer, a disk or a colleague may do wrong: it is answered, and nothing else stops."""
+
+import json
+import logging
+import socket
+import struct
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import MRImageStorage
+from pynetdicom.dimse_primitives import C_STORE
+
+from appliance.core.log import Event
+from tests.builders import ct_slices, mr_slices, write
+from tests.counterparts import HOST, echoscu, storescu, wait_until
+from tests.receiving import Events, association, encoded, receiver, request_of, send, send_dataset
+
+
+def without(keyword: str) -> bytes:
+    (dataset,) = mr_slices(slices=1, SOPInstanceUID="1.2.3")
+    delattr(dataset, keyword)
+    return encoded(dataset)
+
+
+def whole() -> bytes:
+    return encoded(mr_slices(slices=1, SOPInstanceUID="1.2.3")[0])
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (b"Dear colleague, " * 50, MRImageStorage, "1.2.3", 0xC100, "not-dicom"),
+        (whole()[:-100], MRImageStorage, "1.2.3", 0xC101, "truncated"),
+        (without("SOPInstanceUID"), MRImageStorage, "1.2.3", 0xC103, "no-instance-uid"),
+        (whole(), MRImageStorage, None, 0xC103, "no-instance-uid"),
+        (without("StudyInstanceUID"), MRImageStorage, "1.2.3", 0xC104, "no-study-or-series-uid"),
+        (whole(), "1.2.840.10008.5.1.4.1.1.2", "1.2.3", 0xA900, "class-mismatch"),
+        (without("SOPClassUID"), MRImageStorage, "1.2.3", 0xA900, "class-mismatch"),
+        (whole(), MRImageStorage, "1.2.4", 0xA901, "instance-mismatch"),
+        (whole(), MRImageStorage, "../../../etc/passwd", 0xC105, "unusable-uid"),
+        (
+            whole().replace(b"1.2.3\0", b"../../"),
+            MRImageStorage,
+            "1.2.3",
+            0xA901,
+            "instance-mismatch",
+        ),
+    ],
+)
+def test_what_is_wrong_gets_a_clear_status_and_the_next_instance_is_stored(
+    tmp_path: Path,
+    events: Events,
+    case: tuple[bytes, str, str | None, int, str],
+) -> None:
+    data, sop_class, sop_instance, status, reason = case
+    with receiver(tmp_path) as running, association(running.port) as made:
+        answer = send(made, data, sop_class=sop_class, sop_instance=sop_instance)
+        assert (answer.Status, bool(answer.ErrorComment)) == (status, True)
+        assert send_dataset(made, mr_slices(slices=1)[0]) == 0x0000
+
+    (event,) = events(Event.INSTANCE_REFUSED)
+    assert event["reason"] == reason
+    assert event["status"] == f"{status:04X}"
+    assert len(running.spool.new_entries()) == 1
+    assert list(running.spool._root.glob("tmp/*/*")) == []
+
+
+def test_a_study_uid_that_is_a_path_is_refused(tmp_path: Path) -> None:
+    data = encoded(mr_slices(slices=1, SOPInstanceUID="1.2.3", study_instance_uid="1.2.3.4.5.6")[0])
+    evil = data.replace(b"1.2.3.4.5.6\0", b"../../../x\0\0")
+    with receiver(tmp_path) as running, association(running.port) as made:
+        answer = send(made, evil, sop_class=MRImageStorage, sop_instance="1.2.3")
+    assert answer.Status == 0xC105
+    assert running.spool.new_entries() == ()
+
+
+def test_below_the_disk_watermark_images_are_refused_and_later_taken_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    events: Events,
+) -> None:
+    (dataset,) = mr_slices(slices=1)
+    with (
+        receiver(tmp_path, refuse_below_bytes=100, warn_below_bytes=200) as running,
+        association(running.port) as made,
+    ):
+        monkeypatch.setattr(running.spool, "free_bytes", lambda: 99)
+        assert send_dataset(made, dataset) == 0xA700
+        assert send_dataset(made, dataset) == 0xA700
+        monkeypatch.setattr(running.spool, "free_bytes", lambda: 100)
+        assert send_dataset(made, dataset) == 0x0000
+    assert len(events(Event.DISK_LOW)) == 1
+
+
+def test_a_disk_that_fails_in_the_middle_is_answered_and_survived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (dataset,) = mr_slices(slices=1)
+    with receiver(tmp_path) as running, association(running.port) as made:
+        with monkeypatch.context() as patch:
+            patch.setattr("scp.incoming.IncomingInstance.write", fails)
+            assert send_dataset(made, dataset) == 0xA700
+        with monkeypatch.context() as patch:
+            patch.setattr(running.spool, "make_durable", fails)
+            assert send_dataset(made, dataset) == 0xA700
+        assert send_dataset(made, dataset) == 0x0000
+
+
+def test_a_sink_that_fails_is_a_processing_failure_and_the_association_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = mr_slices(slices=2)
+    with receiver(tmp_path) as running, association(running.port) as made:
+        with monkeypatch.context() as patch:
+            patch.setattr(running.sink, "received", lambda _: 1 / 0)
+            assert send_dataset(made, first) == 0x0110
+        assert send_dataset(made, first) == 0x0000  # it was durable already
+        assert send_dataset(made, second) == 0x0000
+
+
+def test_a_message_above_the_bound_ends_its_association_alone(
+    tmp_path: Path, events: Events
+) -> None:
+    (dataset,) = mr_slices(slices=1, rows=200, columns=200)
+    with receiver(tmp_path, max_message_bytes=20_000) as running:
+        with association(running.port) as made:
+            made.dimse.send_msg(request_of(dataset), made.accepted_contexts[0].context_id)
+            wait_until(lambda: made.is_aborted)
+        wait_until(lambda: events(Event.INSTANCE_REFUSED))
+        with association(running.port) as made:
+            assert send_dataset(made, mr_slices(slices=1)[0]) == 0x0000
+        assert len(running.spool.new_entries()) == 1
+    assert list(running.spool._root.glob("tmp/*/*")) == []
+
+
+def test_a_peer_that_breaks_off_leaves_nothing_behind(tmp_path: Path, events: Events) -> None:
+    (dataset,) = mr_slices(slices=1, rows=512, columns=512)
+    with receiver(tmp_path, max_pdu_length=8192) as running:
+        with association(running.port) as made:
+            sender = made.dul.socket.socket
+            request = request_of(dataset)
+            data = request.DataSet
+            assert data is not None
+            data.truncate(300_000)
+            request.DataSet = None
+            made.dimse.send_msg(_announcement(dataset), made.accepted_contexts[0].context_id)
+            fragment = bytes([made.accepted_contexts[0].context_id, 0]) + bytes(4000)
+            pdv = struct.pack(">I", len(fragment)) + fragment
+            wait_until(lambda: list(running.spool._root.glob("tmp/*/*")))
+            sender.sendall(struct.pack(">BBI", 4, 0, len(pdv)) + pdv)
+            sender.shutdown(socket.SHUT_RDWR)
+            wait_until(lambda: events(Event.INSTANCE_REFUSED))
+        assert running.spool.new_entries() == ()
+        wait_until(lambda: not list(running.spool._root.glob("tmp/*/*")))
+        echoscu(running.port)
+
+
+def _announcement(dataset: Dataset) -> C_STORE:
+    """A C-STORE command whose data set is announced; one byte of it comes along."""
+    request = request_of(dataset)
+
+    class Unfinished(BytesIO):
+        def getvalue(self) -> bytes:
+            return b""
+
+    request.DataSet = Unfinished(b"\0")
+    return request
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\nHost: appliance\r\n\r\n",
+        struct.pack(">BBI", 4, 0, 0xFFFFFFFF) + bytes(1000),
+        struct.pack(">BBI", 1, 0, 0xFFFFFFFF),
+        struct.pack(">BBI", 1, 0, 68) + bytes(68),
+        struct.pack(">BBI", 7, 0, 4) + bytes(4),
+        struct.pack(">BBI", 5, 0, 4) + bytes(4),
+        struct.pack(">BBI", 4, 0, 10) + bytes(10),
+        b"",
+    ],
+)
+def test_garbage_on_the_port_disturbs_nobody(tmp_path: Path, garbage: bytes) -> None:
+    with receiver(tmp_path) as running:
+        with socket.create_connection((HOST, running.port)) as connection:
+            connection.sendall(garbage)
+            echoscu(running.port)
+        wait_until(lambda: not running.receiver._server.associations())  # type: ignore[union-attr]
+
+
+def test_a_half_open_connection_blocks_nobody_and_is_closed_at_its_time(tmp_path: Path) -> None:
+    with (
+        receiver(tmp_path, network_timeout=timedelta(seconds=1)) as running,
+        socket.create_connection((HOST, running.port)) as connection,
+    ):
+        connection.settimeout(20)
+        echoscu(running.port)
+        assert connection.recv(1) == b""
+
+
+def test_no_log_line_names_the_patient(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("pynetdicom").setLevel(logging.NOTSET)
+    slices = ct_slices(slices=1, PatientName="Secret^Name", PatientID="SECRET")
+    path = write(slices[0], tmp_path / "one.dcm")
+    with receiver(tmp_path) as running:
+        storescu(running.port, [path])
+        with association(running.port) as made:
+            send(
+                made,
+                encoded(slices[0])[:-9],
+                sop_class=slices[0].SOPClassUID,
+                sop_instance=slices[0].SOPInstanceUID,
+            )
+    lines = [json.dumps(r.__dict__, default=str) for r in caplog.records if "scp" not in r.pathname]
+    received = [line for line in lines if "instance." in line]
+    assert received
+    assert "secret" not in " ".join(received).casefold()
+    printed = capfd.readouterr()
+    assert "secret" not in (printed.out + printed.err).casefold()
+
+
+def test_small_answers_are_not_held_back_on_the_socket(tmp_path: Path) -> None:
+    with receiver(tmp_path) as running, association(running.port) as made:
+        assert made.is_established
+        (accepted,) = running.receiver._server.associations()  # type: ignore[union-attr]
+        option = accepted.dul.socket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert option == 1
+
+
+def test_a_stopped_receiver_has_answered_what_it_stored_and_accepts_nothing(
+    tmp_path: Path,
+) -> None:
+    with receiver(tmp_path) as running, association(running.port) as made:
+        assert send_dataset(made, mr_slices(slices=1)[0]) == 0x0000
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((HOST, running.port)).close()
+    assert len(running.spool.new_entries()) == 1

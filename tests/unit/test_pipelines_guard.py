@@ -1,0 +1,157 @@
+"""What holds for every pipeline: its declared coverage before, a consistent output after."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance.core.errors import InputRefused, PermanentPipelineError
+from appliance.core.model import PipelineResult
+from pipelines.base import PipelineInput, PipelineOutput
+from pipelines.coverage import check, outermost_section_cm2
+from pipelines.guard import Guarded
+from pipelines.manifest import Coverage, Manifest, PatientDirection, load_manifest
+from pipelines.registry import SHIPPED, build
+from pipelines.series import read_volume
+from pipelines.volume import LabelMap, Volume
+from tests.builders import mr_series
+from tests.reformat import HIPPOCAMPUS_CROP, LEG, Storage, cropped, head_paths, restored
+from tests.unit.test_pipelines_manifest import BRIGHT
+
+BRAIN = load_manifest(SHIPPED["brain-mr"])
+HEAD_COVERAGE = BRAIN.input("head").coverage
+
+
+def study(**volumes: Volume) -> PipelineInput:
+    return PipelineInput(volumes=volumes, run_uid="1.2.3", progress=lambda _done, _phase: None)
+
+
+@pytest.fixture(scope="module")
+def head() -> Volume:
+    return read_volume(head_paths())
+
+
+def test_the_whole_head_is_covered(head: Volume) -> None:
+    check(head, HEAD_COVERAGE)
+
+
+@pytest.mark.parametrize("folder", [LEG, HIPPOCAMPUS_CROP], ids=["leg", "crop"])
+def test_another_part_of_the_body_is_refused_by_its_extent(folder: Path) -> None:
+    with pytest.raises(InputRefused, match=r"the field of view is .* at least 120 mm are needed"):
+        check(read_volume(sorted(folder.iterdir())), HEAD_COVERAGE)
+
+
+@pytest.mark.parametrize("storage", [None, Storage.AXIAL])
+def test_a_head_cut_off_at_the_vertex_is_refused_however_it_is_stored(
+    tmp_path: Path, storage: Storage | None
+) -> None:
+    paths = cropped(head_paths(), tmp_path / "cut", (slice(None), slice(30, None), slice(None)))
+    if storage is not None:
+        paths = restored(paths, tmp_path / "restored", storage)
+    with pytest.raises(InputRefused, match="the body is cut off on the head side: the section"):
+        check(read_volume(paths), HEAD_COVERAGE)
+
+
+def test_padding_does_not_hide_a_cut(head: Volume) -> None:
+    array = head.array.copy()
+    array[:, :30] = 0
+    cut = replace(head, array=array)
+    assert outermost_section_cm2(cut, PatientDirection.HEAD) > 15
+    assert outermost_section_cm2(head, PatientDirection.HEAD) < 1
+
+
+def test_each_direction_looks_at_its_own_side() -> None:
+    array = np.zeros((40, 40, 40), dtype=np.float32)
+    array[10:30, 10:30, 10:] = 100
+    array[:10] += np.random.default_rng(1).random((10, 40, 40), dtype=np.float32)
+    array += np.random.default_rng(2).random((40, 40, 40), dtype=np.float32)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])[[2, 1, 0, 3]]  # columns grow to the left
+    volume = Volume(
+        array=array,
+        affine=affine,
+        spacing=(2.0, 2.0, 2.0),
+        frames=(),
+        series_instance_uid="1.2",
+        frame_of_reference_uid=None,
+        modality="MR",
+        attributes={},
+    )
+    found = {side: outermost_section_cm2(volume, side) for side in PatientDirection}
+    assert found.pop(PatientDirection.LEFT) == pytest.approx(16.0, rel=0.02)
+    assert set(found.values()) == {0.0}
+
+
+def test_thick_slices_are_refused(head: Volume) -> None:
+    thick = replace(head, spacing=(5.0, 1.0, 1.0))
+    with pytest.raises(InputRefused, match=r"5\.00 x 1\.00 x 1\.00 mm; at most 2 mm"):
+        check(thick, HEAD_COVERAGE)
+
+
+def test_every_reason_is_told(tmp_path: Path) -> None:
+    small = read_volume(mr_series(tmp_path))
+    with pytest.raises(InputRefused) as refused:
+        check(small, Coverage(left_right=50, anterior_posterior=60, head_feet=70))
+    assert str(refused.value).count("field of view") == 3
+
+
+class Says:
+    """A pipeline that says what it was given."""
+
+    def __init__(self, output: PipelineOutput) -> None:
+        self._output = output
+
+    def load(self, device: str) -> None:
+        raise NotImplementedError(device)
+
+    def infer(self, study: PipelineInput) -> PipelineOutput:
+        assert study.run_uid
+        return self._output
+
+
+@pytest.fixture
+def bright() -> Manifest:
+    return load_manifest(BRIGHT)
+
+
+@pytest.fixture
+def said(bright: Manifest, tmp_path: Path) -> tuple[PipelineInput, PipelineOutput]:
+    given = study(image=read_volume(mr_series(tmp_path)))
+    return given, build(bright, BRIGHT).infer(given)
+
+
+def test_a_missing_input_is_refused_with_its_title(bright: Manifest) -> None:
+    with pytest.raises(InputRefused, match=r"the input image \(Any CT or MR volume\) is missing"):
+        build(bright, BRIGHT).infer(study())
+
+
+def test_a_label_map_of_another_shape_is_no_result(
+    bright: Manifest, said: tuple[PipelineInput, PipelineOutput]
+) -> None:
+    given, output = said
+    wrong = LabelMap(array=np.ones((2, 2, 2), dtype=np.uint8), input_name="image")
+    with pytest.raises(PermanentPipelineError, match=r"the label map is \(2, 2, 2\)"):
+        Guarded(bright, Says(replace(output, label_map=wrong))).infer(given)
+
+
+def test_a_label_without_a_segment_is_no_result(
+    bright: Manifest, said: tuple[PipelineInput, PipelineOutput]
+) -> None:
+    given, output = said
+    assert output.label_map is not None
+    array = output.label_map.array.copy()
+    array[0, 0, 0] = 9
+    wrong = replace(output.label_map, array=array)
+    with pytest.raises(PermanentPipelineError, match="values are not the segments' numbers"):
+        Guarded(bright, Says(replace(output, label_map=wrong))).infer(given)
+
+
+def test_segments_without_a_label_map_are_no_result(
+    bright: Manifest, said: tuple[PipelineInput, PipelineOutput]
+) -> None:
+    given, output = said
+    with pytest.raises(PermanentPipelineError, match="no label map"):
+        Guarded(bright, Says(replace(output, label_map=None))).infer(given)
+    empty = PipelineResult(findings=(), segments=(), features=())
+    nothing = PipelineOutput(result=empty, label_map=None)
+    assert Guarded(bright, Says(nothing)).infer(given) is nothing
