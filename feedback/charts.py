@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from xml.sax.saxutils import escape, quoteattr
 
-WIDTH, HEIGHT = 360, 150
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 352, 10, 126
+WIDTH, HEIGHT = 360, 160
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 352, 24, 136
 _REFERENCE, _WINDOW, _ALERT = "#8a94a6", "#4c9be8", "#e5534b"
 _SMALLEST = 1e-12  # a range below it is rounding, and drawn as none
+_LONGEST = 26  # letters of a label; two of them fit beside each other
 
 Scale = Callable[[float], float]
 
@@ -79,9 +80,10 @@ def share_chart(title: str, shares: Sequence[Share]) -> str:
         left = _LEFT + number_ * room
         parts.append(_bar("reference", left + 0.1 * room, 0.4 * room, y, share))
         parts.append(_bar("window", left + 0.5 * room, 0.4 * room, y, share))
-    for place in sorted({0, len(shares) - 1} if shares else set()):
-        text = shares[place].label
-        parts.append(_text(_LEFT + (place + 0.5) * room, HEIGHT - 8, text[:16], "middle"))
+    if shares:
+        parts.append(_text(_LEFT, HEIGHT - 8, shares[0].label[:_LONGEST], "start"))
+    if len(shares) > 1:
+        parts.append(_text(_RIGHT, HEIGHT - 8, shares[-1].label[:_LONGEST], "end"))
     return _svg(title, parts)
 
 
@@ -116,7 +118,7 @@ def _svg(title: str, parts: Sequence[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'role="img" aria-label={name} font-size="10" font-family="sans-serif">'
-        f"{_title(title)}{''.join(parts)}</svg>"
+        f"{_title(title)}{_text(0, 11, title, 'start')}{''.join(parts)}</svg>"
     )
 
 

@@ -26,9 +26,10 @@ class Guarded:
         declares, PermanentPipelineError where the output does not fit the input.
         """
         for wanted in self._manifest.inputs:
-            if wanted.name not in study.volumes:
+            if wanted.name in study.volumes:
+                check(study.volumes[wanted.name], wanted.coverage)
+            elif wanted.required:
                 raise InputRefused(f"the input {wanted.name} ({wanted.title}) is missing")
-            check(study.volumes[wanted.name], wanted.coverage)
         output = self._pipeline.infer(study)
         _consistent(study, output)
         return output

@@ -136,6 +136,7 @@ class Input(Document):
     title: Text
     select: WrittenCondition
     prefer: tuple[WrittenPreference, ...] = ()
+    required: bool = True  # false: the pipeline can do without
     coverage: Coverage = Coverage()
 
 

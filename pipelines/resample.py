@@ -41,7 +41,8 @@ class Grid:
 def linear(array: Float32, source: Grid, target: Grid) -> Float32:
     """Return `array`, which lies on `source`, on `target`; 0 outside of `source`."""
     out = np.zeros(target.shape, dtype=np.float32)
-    values = torch.from_numpy(np.ascontiguousarray(array))[None]
+    # A copy: volumes may lie in memory that is shared and must not be written.
+    values = torch.tensor(np.ascontiguousarray(array))[None]
     for where, slab in _slabs(values, source.index_from(target), target.shape):
         out[where] = slab[0].numpy()
     return out
@@ -67,11 +68,11 @@ def most_likely(probabilities: torch.Tensor, source: Grid, target: Grid) -> Labe
     out = np.zeros(target.shape, dtype=np.uint8)
     matrix = source.index_from(target)
     if _is_relabelling(matrix):
-        classes = probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
+        classes = probabilities.max(dim=0).indices.to(torch.uint8).cpu().numpy()
         _copy_voxels(classes, matrix, out)
         return out
     for where, slab in _slabs(probabilities, matrix, target.shape):
-        out[where] = slab.argmax(dim=0).to(torch.uint8).cpu().numpy()
+        out[where] = slab.max(dim=0).indices.to(torch.uint8).cpu().numpy()
     return out
 
 

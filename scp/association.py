@@ -21,7 +21,7 @@ class Refusal(StrEnum):
     CALLED_AE_TITLE = "called AE title is not ours"
     CALLING_AE_TITLE = "calling AE title is not known"
     ADDRESS = "calling AE title is not allowed from this address"
-    PEER_LIMIT = "too many associations from this peer"
+    PEER_LIMIT = "too many associations from this address"
     LIMIT = "too many associations"
     STOPPING = "the receiver is stopping"
 
@@ -91,14 +91,14 @@ class Lobby:
         with self._guard:
             refusal = self._limit(caller)
             if refusal is None:
-                self._inside[caller.calling_ae_title] += 1
+                self._inside[caller.address] += 1
         return Admission(refusal=refusal, accept_private_storage=allowed.accept_private_storage)
 
     def leave(self, caller: Caller) -> None:
         """Count one less."""
         with self._guard:
-            self._inside[caller.calling_ae_title] -= 1
-            self._inside += Counter()  # drops who has none, so that titles do not pile up
+            self._inside[caller.address] -= 1
+            self._inside += Counter()  # drops who has none, so that addresses do not pile up
 
     def close(self) -> None:
         """Admit nobody any more."""
@@ -120,7 +120,7 @@ class Lobby:
             return Refusal.STOPPING
         if self._inside.total() >= self.max_associations:
             return Refusal.LIMIT
-        if self._inside[caller.calling_ae_title] >= self._options.max_associations_per_peer:
+        if self._inside[caller.address] >= self._options.max_associations_per_peer:
             return Refusal.PEER_LIMIT
         return None
 

@@ -48,8 +48,7 @@ install_files() {
         "$DESTDIR/usr/lib/sysusers.d/appliance.conf"
     install -D -m 0644 "$source/systemd/appliance.tmpfiles" \
         "$DESTDIR/usr/lib/tmpfiles.d/appliance.conf"
-    install -d "$DESTDIR/usr/local/bin"
-    ln -sfn "$prefix/venv/bin/appliance" "$DESTDIR/usr/local/bin/appliance"
+    install -D -m 0755 "$source/systemd/appliance.sh" "$DESTDIR/usr/local/bin/appliance"
     if [ -z "$DESTDIR" ]; then
         make_user
     fi

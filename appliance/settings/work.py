@@ -42,9 +42,6 @@ class PipelineSettings(Document):
         ge=10**8,
         description="Main memory (resident) above which a run is stopped.",
     )
-    threads: int = Field(
-        default=0, ge=0, le=256, description="CPU threads of its model; 0 lets the library choose."
-    )
 
 
 class Complete(Document):

@@ -244,3 +244,17 @@ def test_a_stopped_receiver_has_answered_what_it_stored_and_accepts_nothing(
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((HOST, running.port)).close()
     assert len(running.spool.new_entries()) == 1
+
+
+def test_a_pdu_of_four_gigabytes_is_not_waited_for(tmp_path: Path) -> None:
+    with (
+        receiver(tmp_path) as running,
+        socket.create_connection((HOST, running.port)) as connection,
+    ):
+        connection.settimeout(10)  # the receiver's own patience is longer
+        connection.sendall(struct.pack(">BBI", 4, 0, 0xFFFFFFFF) + bytes(1000))
+        try:
+            while connection.recv(1000):
+                pass
+        except ConnectionResetError:
+            pass

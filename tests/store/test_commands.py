@@ -70,8 +70,9 @@ def test_a_shadow_run_leaves_the_outbox_empty(store: Store) -> None:
 def test_one_destination_named_twice_gets_one_copy(store: Store) -> None:
     first = SendTo(destination="pacs", objects=("sr",))
     second = SendTo(destination="pacs", objects=("sr", "seg"))
-    world.submit(store, send=(first, second))
+    job = world.submit(store, send=(first, second))
     world.finish(store)
+    assert store.jobs.sends(job.job_id) == (SendTo(destination="pacs", objects=("sr", "seg")),)
     assert len(store.deliveries.list()) == 2
 
 

@@ -42,6 +42,13 @@ def test_a_claimed_delivery_is_nobody_elses(store: Store, pending: Delivery) -> 
     assert take(store, "c2") is None
 
 
+def test_a_lane_gets_only_what_goes_to_its_destination(store: Store, pending: Delivery) -> None:
+    assert store.deliveries.claim("c1", LEASE, START, destination="archive") is None
+    held = store.deliveries.claim("c1", LEASE, START, destination="pacs")
+    assert held is not None
+    assert held.delivery_id == pending.delivery_id
+
+
 def test_deliveries_to_a_paused_destination_wait(store: Store, pending: Delivery) -> None:
     store.controls.pause("destination", "pacs", "anna")
     assert take(store) is None

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from appliance.core.states import DeliveryEvent, JobEvent, RouteState
+from results_store.schema.received import study as study_table
 from results_store.store import Store
 from results_store.studies import IndexOutcome
 from tests.store import world
@@ -126,6 +127,11 @@ def test_search_meets_every_criterion_newest_first(store: Store) -> None:
 
 def test_an_empty_accession_number_meets_nothing(store: Store) -> None:
     store.studies.index(received(), facts(accession_number=""))
+    row = store.studies.get(STUDY)
+    assert row is not None
+    assert row.accession_number is None
+    with store.database.write() as connection:  # as a row from elsewhere might have it
+        connection.execute(study_table.update().values(accession_number="", patient_key=""))
     assert store.studies.search(accession_number="") == ()
     assert store.studies.search(patient_key="") == ()
     assert len(store.studies.search()) == 1

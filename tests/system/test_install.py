@@ -102,6 +102,18 @@ def test_the_program_runs_from_where_it_will_stand(tree: Path) -> None:
     assert [path for path in scripts if here in path.read_bytes()] == []
 
 
+def test_the_command_never_acts_as_root(tree: Path) -> None:
+    command = [str(tree / "usr/local/bin/appliance"), "check"]
+    environment = {"PATH": f"{tree / 'spy'}:/usr/bin:/bin"}
+    for name, text in (("id", "echo 0"), ("runuser", 'echo "$@"')):
+        spy = tree / "spy" / name
+        spy.parent.mkdir(exist_ok=True)
+        spy.write_text(f"#!/bin/sh\n{text}\n")
+        spy.chmod(0o755)
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout == "-u appliance -- /opt/appliance/venv/bin/appliance check\n"
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_all_that_a_room_holds_is_installed(tree: Path, room: str) -> None:
     (installed,) = (tree / "opt/appliance/venv/lib").glob("python*/site-packages")

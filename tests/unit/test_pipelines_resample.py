@@ -28,6 +28,13 @@ def test_linear_resampling_is_exact_on_a_ramp() -> None:
 
 
 @pytest.mark.parametrize("resample", [linear, cubic])
+def test_a_volume_that_must_not_be_written_is_resampled_without_a_warning(resample) -> None:
+    array = np.ones((4, 4, 4), dtype=np.float32)
+    array.setflags(write=False)
+    assert resample(array, grid((4, 4, 4)), grid((4, 4, 4))).min() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("resample", [linear, cubic])
 def test_outside_of_the_source_is_nothing(resample) -> None:
     array = np.ones((4, 4, 4), dtype=np.float32)
     found = resample(array, grid((4, 4, 4)), grid((4, 4, 4), offset=100.0))

@@ -205,7 +205,9 @@ def test_a_killed_process_leaves_a_whole_entry_or_a_file_that_is_swept(
     tmp_path: Path, point: CrashPoint, entries: int
 ) -> None:
     script = CRASHING.format(root=str(Path.cwd()), spool=str(tmp_path))
-    environment = {**os.environ, VARIABLE: f"{point}@{tmp_path / 'marker'}"}
+    (tmp_path / "armed").mkdir()
+    (tmp_path / "armed" / point.value).touch()
+    environment = {**os.environ, VARIABLE: str(tmp_path / "armed")}
     killed = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
     assert killed.returncode == -9
 
@@ -260,3 +262,32 @@ def test_the_name_depends_on_each_uid_and_on_the_content(tmp_path: Path) -> None
         spool_name(identity(sop="9"), "a"),
     }
     assert len(names) == 5
+
+
+def test_the_file_is_on_the_disk_before_it_has_its_name_and_the_name_before_it_is_promised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    steps: list[str] = []
+    fsync, link = os.fsync, os.link
+
+    def noted_fsync(descriptor: int) -> None:
+        steps.append("fsync " + Path(f"/proc/self/fd/{descriptor}").readlink().parent.name)
+        fsync(descriptor)
+
+    def noted_link(source: Path, target: Path) -> None:
+        steps.append(f"link {target.parent.name}")
+        link(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "link", noted_link)
+    name, _ = put(spool, *sample())
+    received, steps[:] = list(steps), []
+    put(spool, *sample())
+    duplicate, steps[:] = list(steps), []
+    spool.adopt(name)
+
+    scratch = next((tmp_path / "tmp").iterdir()).name
+    assert received == [f"fsync {scratch}", "link new", f"fsync {tmp_path.name}"]
+    assert duplicate == [f"fsync {tmp_path.name}"]
+    assert steps == [f"fsync {tmp_path.name}", f"link {name[:2]}", "fsync images"]

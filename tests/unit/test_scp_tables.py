@@ -105,7 +105,7 @@ def test_an_address_is_compared_with_networks(
 
 def test_the_lobby_counts_who_is_in_and_admits_nobody_when_closed() -> None:
     peer = AllowedPeer(ae_title="MR", networks=("127.0.0.1",), accept_private_storage=False)
-    other = AllowedPeer(ae_title="CT", networks=("127.0.0.1",))
+    other = AllowedPeer(ae_title="CT", networks=("127.0.0.2",))
     lobby = Lobby(
         ReceiverOptions(
             ae_title="US",
@@ -117,7 +117,7 @@ def test_the_lobby_counts_who_is_in_and_admits_nobody_when_closed() -> None:
         )
     )
     mr = Caller(calling_ae_title="MR", called_ae_title="US", address="127.0.0.1")
-    ct = Caller(calling_ae_title="CT", called_ae_title="US", address="127.0.0.1")
+    ct = Caller(calling_ae_title="CT", called_ae_title="US", address="127.0.0.2")
 
     first = lobby.enter(mr)
     assert (first.refusal, first.accept_private_storage) == (None, False)

@@ -12,13 +12,44 @@ down_revision = None
 
 def upgrade() -> None:
     """Create the tables."""
-    _create_received()
+    _create_study()
+    _create_instance()
     _create_routes()
-    _create_jobs()
+    _create_decision()
+    _create_job()
+    _create_job_details()
     append_only("route_event", "decision", "job_event")
 
 
-def _create_received() -> None:
+def _create_study() -> None:
+    op.create_table(
+        "study",
+        sa.Column("study_instance_uid", sa.Text(), nullable=False),
+        sa.Column("accession_number", sa.Text(), nullable=True),
+        sa.Column("study_date", sa.Text(), nullable=True),
+        sa.Column("study_time", sa.Text(), nullable=True),
+        sa.Column("patient_key", sa.Text(), nullable=True),
+        sa.Column("first_received_at", MOMENT, nullable=False),
+        sa.Column("last_received_at", MOMENT, nullable=False),
+        sa.Column("instance_count", sa.BigInteger(), nullable=False),
+        sa.Column("images_evaluated", sa.BigInteger(), nullable=False),
+        sa.Column("modalities", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("study_instance_uid", name="pk_study"),
+    )
+    op.create_index("ix_study_accession_number", "study", ["accession_number"], unique=False)
+    op.create_index("ix_study_last_received_at", "study", ["last_received_at"], unique=False)
+    op.create_index("ix_study_patient_key", "study", ["patient_key"], unique=False)
+    op.create_index(
+        "ix_study_unevaluated",
+        "study",
+        ["study_instance_uid"],
+        unique=False,
+        sqlite_where=sa.text("instance_count > images_evaluated"),
+        postgresql_where=sa.text("instance_count > images_evaluated"),
+    )
+
+
+def _create_instance() -> None:
     op.create_table(
         "instance",
         sa.Column("id", ID, autoincrement=True, nullable=False),
@@ -59,50 +90,9 @@ def _create_received() -> None:
         postgresql_where=sa.text("deleted_at IS NULL"),
     )
     op.create_index("ix_instance_sop_instance_uid", "instance", ["sop_instance_uid"], unique=False)
-    op.create_table(
-        "study",
-        sa.Column("study_instance_uid", sa.Text(), nullable=False),
-        sa.Column("accession_number", sa.Text(), nullable=True),
-        sa.Column("study_date", sa.Text(), nullable=True),
-        sa.Column("study_time", sa.Text(), nullable=True),
-        sa.Column("patient_key", sa.Text(), nullable=True),
-        sa.Column("first_received_at", MOMENT, nullable=False),
-        sa.Column("last_received_at", MOMENT, nullable=False),
-        sa.Column("instance_count", sa.BigInteger(), nullable=False),
-        sa.Column("images_evaluated", sa.BigInteger(), nullable=False),
-        sa.Column("modalities", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("study_instance_uid", name="pk_study"),
-    )
-    op.create_index("ix_study_accession_number", "study", ["accession_number"], unique=False)
-    op.create_index("ix_study_last_received_at", "study", ["last_received_at"], unique=False)
-    op.create_index("ix_study_patient_key", "study", ["patient_key"], unique=False)
-    op.create_index(
-        "ix_study_unevaluated",
-        "study",
-        ["study_instance_uid"],
-        unique=False,
-        sqlite_where=sa.text("instance_count > images_evaluated"),
-        postgresql_where=sa.text("instance_count > images_evaluated"),
-    )
 
 
 def _create_routes() -> None:
-    op.create_table(
-        "decision",
-        sa.Column("id", ID, autoincrement=True, nullable=False),
-        sa.Column("study_instance_uid", sa.Text(), nullable=False),
-        sa.Column("route", sa.Text(), nullable=False),
-        sa.Column("decided_at", MOMENT, nullable=False),
-        sa.Column("signal", sa.Text(), nullable=False),
-        sa.Column("matched", sa.Boolean(), nullable=False),
-        sa.Column("summary", sa.Text(), nullable=False),
-        sa.Column("reasons", sa.JSON(), nullable=False),
-        sa.Column("inputs", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_decision"),
-    )
-    op.create_index(
-        "ix_decision_study_instance_uid", "decision", ["study_instance_uid"], unique=False
-    )
     op.create_table(
         "pause",
         sa.Column("kind", sa.Text(), nullable=False),
@@ -146,7 +136,26 @@ def _create_routes() -> None:
     op.create_index("ix_study_route_state", "study_route", ["state"], unique=False)
 
 
-def _create_jobs() -> None:
+def _create_decision() -> None:
+    op.create_table(
+        "decision",
+        sa.Column("id", ID, autoincrement=True, nullable=False),
+        sa.Column("study_instance_uid", sa.Text(), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("decided_at", MOMENT, nullable=False),
+        sa.Column("signal", sa.Text(), nullable=False),
+        sa.Column("matched", sa.Boolean(), nullable=False),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("reasons", sa.JSON(), nullable=False),
+        sa.Column("inputs", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_decision"),
+    )
+    op.create_index(
+        "ix_decision_study_instance_uid", "decision", ["study_instance_uid"], unique=False
+    )
+
+
+def _create_job() -> None:
     op.create_table(
         "job",
         sa.Column("id", ID, autoincrement=True, nullable=False),
@@ -187,6 +196,9 @@ def _create_jobs() -> None:
     )
     op.create_index("ix_job_claim_turn", "job", ["claim_turn"], unique=False)
     op.create_index("ix_job_state_run_after", "job", ["state", "run_after"], unique=False)
+
+
+def _create_job_details() -> None:
     op.create_table(
         "job_event",
         sa.Column("id", ID, autoincrement=True, nullable=False),

@@ -12,30 +12,14 @@ down_revision = "0001"
 
 def upgrade() -> None:
     """Create the tables."""
-    _create_results()
+    _create_findings()
+    _create_other_results()
+    _create_objects()
     _create_outbox()
     append_only("delivery_event")
 
 
-def _create_results() -> None:
-    op.create_table(
-        "embedding",
-        sa.Column("job_id", ID, nullable=False),
-        sa.Column("vector", sa.JSON(), nullable=False),
-        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_embedding_job_id"),
-        sa.PrimaryKeyConstraint("job_id", name="pk_embedding"),
-    )
-    op.create_table(
-        "feature",
-        sa.Column("job_id", ID, nullable=False),
-        sa.Column("position", ID, autoincrement=False, nullable=False),
-        sa.Column("feature_group", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("number", sa.Double(), nullable=True),
-        sa.Column("category", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_feature_job_id"),
-        sa.PrimaryKeyConstraint("job_id", "position", name="pk_feature"),
-    )
+def _create_findings() -> None:
     op.create_table(
         "finding",
         sa.Column("job_id", ID, nullable=False),
@@ -67,6 +51,27 @@ def _create_results() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_measurement_job_id"),
         sa.PrimaryKeyConstraint("job_id", "finding", "position", name="pk_measurement"),
     )
+
+
+def _create_other_results() -> None:
+    op.create_table(
+        "embedding",
+        sa.Column("job_id", ID, nullable=False),
+        sa.Column("vector", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_embedding_job_id"),
+        sa.PrimaryKeyConstraint("job_id", name="pk_embedding"),
+    )
+    op.create_table(
+        "feature",
+        sa.Column("job_id", ID, nullable=False),
+        sa.Column("position", ID, autoincrement=False, nullable=False),
+        sa.Column("feature_group", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("number", sa.Double(), nullable=True),
+        sa.Column("category", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_feature_job_id"),
+        sa.PrimaryKeyConstraint("job_id", "position", name="pk_feature"),
+    )
     op.create_table(
         "note",
         sa.Column("job_id", ID, nullable=False),
@@ -95,7 +100,7 @@ def _create_results() -> None:
     )
 
 
-def _create_outbox() -> None:
+def _create_objects() -> None:
     op.create_table(
         "result_object",
         sa.Column("id", ID, autoincrement=True, nullable=False),
@@ -113,6 +118,9 @@ def _create_outbox() -> None:
         sa.UniqueConstraint("sop_instance_uid", name="uq_result_object_sop_instance_uid"),
     )
     op.create_index("ix_result_object_job_id", "result_object", ["job_id"], unique=False)
+
+
+def _create_outbox() -> None:
     op.create_table(
         "delivery",
         sa.Column("id", ID, autoincrement=True, nullable=False),

@@ -12,52 +12,14 @@ down_revision = "0002"
 
 def upgrade() -> None:
     """Create the tables."""
-    _create_said()
+    _create_feedback()
+    _create_accounts()
+    _create_trail()
     _create_watched()
     append_only("feedback", "audit", "event")
 
 
-def _create_said() -> None:
-    op.create_table(
-        "account",
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("password_hash", sa.Text(), nullable=False),
-        sa.Column("role", sa.Text(), nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("disabled_at", MOMENT, nullable=True),
-        sa.PrimaryKeyConstraint("name", name="pk_account"),
-    )
-    op.create_table(
-        "audit",
-        sa.Column("id", ID, autoincrement=True, nullable=False),
-        sa.Column("at", MOMENT, nullable=False),
-        sa.Column("actor", sa.Text(), nullable=False),
-        sa.Column("action", sa.Text(), nullable=False),
-        sa.Column("study_instance_uid", sa.Text(), nullable=True),
-        sa.Column("detail", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_audit"),
-    )
-    op.create_index("ix_audit_study_instance_uid", "audit", ["study_instance_uid"], unique=False)
-    op.create_table(
-        "event",
-        sa.Column("id", ID, autoincrement=True, nullable=False),
-        sa.Column("at", MOMENT, nullable=False),
-        sa.Column("event", sa.Text(), nullable=False),
-        sa.Column("study_instance_uid", sa.Text(), nullable=True),
-        sa.Column("fields", sa.JSON(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_event"),
-    )
-    op.create_index("ix_event_study_instance_uid", "event", ["study_instance_uid"], unique=False)
-    op.create_table(
-        "web_session",
-        sa.Column("token_hash", sa.Text(), nullable=False),
-        sa.Column("account", sa.Text(), nullable=False),
-        sa.Column("study_scope", sa.Text(), nullable=True),
-        sa.Column("opened_at", MOMENT, nullable=False),
-        sa.Column("expires_at", MOMENT, nullable=False),
-        sa.Column("closed_at", MOMENT, nullable=True),
-        sa.PrimaryKeyConstraint("token_hash", name="pk_web_session"),
-    )
+def _create_feedback() -> None:
     op.create_table(
         "feedback",
         sa.Column("id", ID, autoincrement=True, nullable=False),
@@ -79,6 +41,52 @@ def _create_said() -> None:
     op.create_index(
         "ix_feedback_study_instance_uid", "feedback", ["study_instance_uid"], unique=False
     )
+
+
+def _create_accounts() -> None:
+    op.create_table(
+        "account",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("password_hash", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("disabled_at", MOMENT, nullable=True),
+        sa.PrimaryKeyConstraint("name", name="pk_account"),
+    )
+    op.create_table(
+        "web_session",
+        sa.Column("token_hash", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("study_scope", sa.Text(), nullable=True),
+        sa.Column("opened_at", MOMENT, nullable=False),
+        sa.Column("expires_at", MOMENT, nullable=False),
+        sa.Column("closed_at", MOMENT, nullable=True),
+        sa.PrimaryKeyConstraint("token_hash", name="pk_web_session"),
+    )
+
+
+def _create_trail() -> None:
+    op.create_table(
+        "audit",
+        sa.Column("id", ID, autoincrement=True, nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("study_instance_uid", sa.Text(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_audit"),
+    )
+    op.create_index("ix_audit_study_instance_uid", "audit", ["study_instance_uid"], unique=False)
+    op.create_table(
+        "event",
+        sa.Column("id", ID, autoincrement=True, nullable=False),
+        sa.Column("at", MOMENT, nullable=False),
+        sa.Column("event", sa.Text(), nullable=False),
+        sa.Column("study_instance_uid", sa.Text(), nullable=True),
+        sa.Column("fields", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_event"),
+    )
+    op.create_index("ix_event_study_instance_uid", "event", ["study_instance_uid"], unique=False)
 
 
 def _create_watched() -> None:
