@@ -188,3 +188,19 @@ def test_a_result_is_held_when_the_pacs_names_another_patient(
     deliveries = site.wait_for_deliveries(study, DeliveryState.HELD)
     assert all("identity" in delivery.reason for delivery in deliveries)
     assert results_in(pacs, study) == []
+
+
+@pytest.mark.parametrize("issuer", ["", "TEST"])
+def test_a_patient_without_an_issuer_is_the_same_patient(
+    pacs: Orthanc, site: Appliance, tmp_path: Path, issuer: str
+) -> None:
+    """Many archives and modalities leave (0010,0021) out; the ID alone decides then."""
+    paths = phantom_series(tmp_path / "archive", IssuerOfPatientID="TEST" if not issuer else None)
+    study = study_of(paths)
+    storescu(pacs.port, paths, called="ORTHANC")
+    for path in paths:
+        dataset = dcmread(path)
+        dataset.IssuerOfPatientID = issuer
+        dataset.save_as(path)
+    storescu(site.receiver_port, paths)
+    site.wait_for_deliveries(study, DeliveryState.DELIVERED)
