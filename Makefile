@@ -10,7 +10,7 @@ PACKAGES := appliance scp pipelines results_store feedback
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 OUT ?= benchmarks/results
 
-.PHONY: venv dev demo test test-gpu check docs bench install install-files install-venv clean
+.PHONY: venv dev demo test test-gpu check docs screenshot bench install install-files install-venv clean
 
 venv: .venv/runtime
 
@@ -47,6 +47,10 @@ check: dev
 # Writes every generated document again; `make check` compares them.
 docs: dev
 	$(BIN)/python -m appliance.documents
+
+# The picture of the review page in docs/, by the tests' own browser.
+screenshot: dev
+	APPLIANCE_SCREENSHOT=docs/review-page.png $(BIN)/python -m pytest -q tests/system/test_review_page.py
 
 bench: dev
 	sh tests/install-counterparts.sh

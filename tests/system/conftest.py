@@ -1,11 +1,13 @@
 """One Orthanc and one appliance for all system tests; each test sends studies of its own."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.appliance import Appliance, appliance, settings
+from tests.appliance import Appliance, appliance, command, settings
 from tests.counterparts import Orthanc, free_port, orthanc
 from tests.system.phantom import phantom_series
 
@@ -35,3 +37,12 @@ def site(pacs_and_site: tuple[Orthanc, Appliance]) -> Appliance:
 def phantom(tmp_path: Path) -> list[Path]:
     """A fresh MR study with a bright block off the centre: 3 × 4 × 5 voxels of 1 mm."""
     return phantom_series(tmp_path / "phantom")
+
+
+@pytest.fixture(scope="session")
+def brain(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """The demo's report on the shipped head, and the folder that it worked in."""
+    folder = tmp_path_factory.mktemp("brain")
+    out = folder / "out.json"
+    command("demo", "--once", "--json", str(out), "--keep", str(folder / "kept"))
+    return json.loads(out.read_text()), folder / "kept"

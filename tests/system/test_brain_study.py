@@ -13,23 +13,15 @@ from pydicom import dcmread
 
 from appliance.core.product import APPLIANCE_DEVICE_UID
 from tests.appliance import command
+from tests.builders import ct_series
 from tests.counterparts import dciodvfy_errors, dcmdump
+from tests.reformat import Storage, head_paths, restored
 
-HEAD = Path(__file__).parents[2] / "appliance/demo/data/mr-t1-mprage-head"
 REFERENCE = Path(__file__).parents[1] / "data/meshnet-18-brain-mr"
 KEYS = {
     "study_instance_uid", "decisions", "jobs", "findings", "objects", "review_url", "problems",
 }  # fmt: skip
 SR, SEG = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.66.4"
-
-
-@pytest.fixture(scope="session")
-def brain(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    """The demo's report on the shipped head, and the folder that it worked in."""
-    folder = tmp_path_factory.mktemp("brain")
-    out = folder / "out.json"
-    command("demo", "--once", "--json", str(out), "--keep", str(folder / "kept"))
-    return json.loads(out.read_text()), folder / "kept"
 
 
 def volumes(report: dict[str, Any]) -> dict[tuple[str, str | None], float]:
@@ -91,7 +83,7 @@ def _labels_in_source_frame(path: Path) -> NDArray[np.uint8]:
     """Return the SEG as joined labels, shape (slices, rows, columns), slices as in the files."""
     segmentation = hd.seg.segread(path)
     names = json.loads((REFERENCE / "colormap.json").read_text())["labels"]
-    uids = [dcmread(p, stop_before_pixels=True).SOPInstanceUID for p in _files()]
+    uids = [dcmread(p, stop_before_pixels=True).SOPInstanceUID for p in head_paths()]
     masks = segmentation.get_pixels_by_source_instance(
         uids, ignore_spatial_locations=True, assert_missing_frames_are_empty=True
     )
@@ -103,16 +95,12 @@ def _labels_in_source_frame(path: Path) -> NDArray[np.uint8]:
     return labels
 
 
-def _files() -> list[Path]:
-    return sorted(HEAD.glob("*.dcm"))
-
-
 def _reference_in_source_frame() -> NDArray[np.uint8]:
     image = nib.load(REFERENCE / "reference_labels_mr-t1-mprage-head.nii.gz")
     data = np.asarray(image.dataobj).astype(np.uint8)
     to_index = np.linalg.inv(image.affine)
     slices = []
-    for path in _files():
+    for path in head_paths():
         dataset = dcmread(path, stop_before_pixels=True)
         position = np.array(dataset.ImagePositionPatient, float)
         along_row, along_column = np.reshape(
@@ -158,3 +146,31 @@ def test_highdicom_reads_the_report_and_its_references(
         assert measurement.unit.value == "mL"
         reference = group.referenced_segment
         assert reference.referenced_sop_instance_uid == segmentation.SOPInstanceUID
+
+
+def test_the_same_head_as_one_enhanced_axial_object_gives_the_same_volumes(
+    brain: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
+    restored(head_paths(), tmp_path / "enhanced", Storage.ENHANCED)
+    out = tmp_path / "out.json"
+    command("demo", str(tmp_path / "enhanced"), "--once", "--json", str(out))
+    again, once = volumes(json.loads(out.read_text())), volumes(brain[0])
+    assert again == pytest.approx(once, rel=0.02)
+
+
+def test_a_chest_ct_runs_nothing_and_says_why_condition_by_condition(tmp_path: Path) -> None:
+    ct_series(tmp_path / "ct")
+    out = tmp_path / "out.json"
+    command("demo", str(tmp_path / "ct"), "--once", "--json", str(out))
+    report = json.loads(out.read_text())
+    (decision,) = report["decisions"]
+    assert (report["jobs"], report["objects"], decision["matched"]) == ([], [], False)
+    assert any(r.startswith("fails: Modality equals MR (found CT)") for r in decision["reasons"])
+    assert any(r.startswith("fails: BodyPartExamined") for r in decision["reasons"])
+
+
+def test_a_folder_without_dicom_is_a_plain_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    said = command("demo", str(tmp_path), "--once", code=1)
+    assert "no DICOM file" in said
+    assert "Traceback" not in said
