@@ -19,7 +19,14 @@ from pydicom.errors import InvalidDicomError
 
 from appliance.core.errors import BadInstance
 from pipelines.frames import PLANE_ORIENTATION, PLANE_POSITION, frame_numbers
-from pipelines.render import Color, FrameGeometry, frame_geometry, overlay_png, render_frame
+from pipelines.render import (
+    Color,
+    FrameGeometry,
+    edge_letters,
+    frame_geometry,
+    overlay_png,
+    render_frame,
+)
 from pipelines.segmentation import Segmentation, read_segmentation
 from results_store.studies import IndexedInstance
 
@@ -51,11 +58,16 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """All frames of one series, and how the middle one lies in the patient."""
+    """All frames of one series, and how the middle one lies in the patient.
+
+    `ends` has the letters of the directions in which the first and the last slice lie; "" where
+    the slices have no order in space.
+    """
 
     series_instance_uid: str
     title: str
     slices: tuple[Slice, ...]
+    ends: tuple[str, str]
     geometry: FrameGeometry
 
     def find(self, sop_instance_uid: str, frame: int) -> Slice | None:
@@ -160,7 +172,7 @@ def _read_stack(found: Sequence[tuple[IndexedInstance, Path]]) -> Stack | None:
     try:
         headers = [(instance, path, _header(path)) for instance, path in found]
         placed = [item for head in headers for item in _frames(*head)]
-        slices = _in_order(placed)
+        slices, normal = _in_order(placed)
         middle = slices[len(slices) // 2]
         geometry = frame_geometry(middle.path, middle.frame_number)
     except (*_UNREADABLE, BadInstance):
@@ -169,6 +181,7 @@ def _read_stack(found: Sequence[tuple[IndexedInstance, Path]]) -> Stack | None:
         series_instance_uid=found[0][0].series_instance_uid,
         title=_title(headers[0][2]),
         slices=slices,
+        ends=_ends(normal),
         geometry=geometry,
     )
 
@@ -198,12 +211,26 @@ def _place(header: Dataset, number: int | None, frame: int) -> tuple[float, ...]
     return (along, float(header.get("InstanceNumber") or 0), float(frame), *orientation)
 
 
-def _in_order(placed: Sequence[Placed]) -> tuple[Slice, ...]:
-    """Return the slices along their normal if they have one and the same, else by number."""
+def _in_order(placed: Sequence[Placed]) -> tuple[tuple[Slice, ...], tuple[float, ...]]:
+    """Return the slices along their normal, and it; else by number, and nothing.
+
+    They have a normal when all lie in the same orientation at known places.
+    """
     orientations = {tuple(round(x, 3) for x in place[3:]) for place, _ in placed}
     spatial = len(orientations) == 1 and not any(math.isnan(place[0]) for place, _ in placed)
     start = 0 if spatial else 1
-    return tuple(item for _, item in sorted(placed, key=lambda pair: pair[0][start:3]))
+    slices = tuple(item for _, item in sorted(placed, key=lambda pair: pair[0][start:3]))
+    if not spatial:
+        return slices, ()
+    (orientation,) = orientations
+    return slices, tuple(float(x) for x in np.cross(orientation[:3], orientation[3:]))
+
+
+def _ends(normal: tuple[float, ...]) -> tuple[str, str]:
+    if not normal:
+        return ("", "")
+    first, last, _, _ = edge_letters((*normal, 0.0, 0.0, 0.0))
+    return (first, last)
 
 
 def _title(header: Dataset) -> str:

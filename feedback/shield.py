@@ -32,8 +32,11 @@ class BodyTooLarge(Exception):
 class Shield:
     """ASGI middleware around the whole site."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, strict_transport: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, *, base_url: str, max_body_bytes: int, strict_transport: bool
+    ) -> None:
         self._app = app
+        self._own = urlsplit(base_url).netloc
         self._max = max_body_bytes
         self._strict_transport = strict_transport
 
@@ -58,9 +61,16 @@ class Shield:
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self._max:
             return _too_large()
-        if scope["method"] == "POST" and not _from_here(headers):
+        if scope["method"] == "POST" and not self._from_here(headers):
             return PlainTextResponse("This was sent from another site.", status_code=403)
         return None
+
+    def _from_here(self, headers: Headers) -> bool:
+        """Return whether the browser says that the post comes from a page of ours, or nothing."""
+        origin = headers.get("origin")
+        if origin is None:
+            return headers.get("sec-fetch-site") in (None, "same-origin", "none")
+        return urlsplit(origin).netloc in (headers.get("host"), self._own)
 
     def _counted(self, receive: Receive) -> Receive:
         left = self._max
@@ -87,14 +97,6 @@ class Shield:
             await send(message)
 
         return sending
-
-
-def _from_here(headers: Headers) -> bool:
-    """Return whether the browser says that the post comes from a page of this host, or nothing."""
-    origin = headers.get("origin")
-    if origin is None:
-        return headers.get("sec-fetch-site") in (None, "same-origin", "none")
-    return urlsplit(origin).netloc == headers.get("host")
 
 
 def _too_large() -> PlainTextResponse:

@@ -43,7 +43,10 @@ def create_app(options: WebOptions, sources: WebSources) -> FastAPI:
         TrustedHostMiddleware, allowed_hosts=list(options.allowed_hosts), www_redirect=False
     )
     app.add_middleware(
-        Shield, max_body_bytes=options.max_body_bytes, strict_transport=options.uses_tls
+        Shield,
+        base_url=options.base_url,
+        max_body_bytes=options.max_body_bytes,
+        strict_transport=options.uses_tls,
     )
     return app
 

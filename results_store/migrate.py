@@ -1,9 +1,6 @@
 """Brings a database to this version's schema, safely when several processes start at once."""
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -29,17 +26,18 @@ def migrate(options: StoreOptions) -> None:
     """
     url = parse_url(options.url)
     check_local_disk(options.url)
-    with _alone(sqlite_file(url)):
-        engine = make_engine(url, options.busy_timeout)
-        database = Database(engine, SystemClock())
-        try:
-            with database.read() as connection:
-                ready = _is_current(connection)
-            if not ready:  # a start beside a busy writer does not wait for it
-                with database.write() as connection:
-                    _upgrade(connection)
-        finally:
-            database.close()
+    file = sqlite_file(url)
+    if file is not None:
+        _make_file(file)
+    database = Database(make_engine(url, options.busy_timeout), SystemClock())
+    try:
+        with database.read() as connection:
+            ready = _is_current(connection)
+        if not ready:  # a start beside a busy writer does not wait for it
+            with database.write() as connection:
+                _upgrade(connection)
+    finally:
+        database.close()
 
 
 def _is_current(connection: Connection) -> bool:
@@ -59,28 +57,11 @@ def check_schema(connection: Connection) -> None:
         )
 
 
-@contextmanager
-def _alone(file: Path | None) -> Iterator[None]:
-    """Hold SQLite's side lock: changing a new file to WAL does not wait for other processes."""
-    if file is None:
-        yield
-        return
-    with plain_files(file):
+def _make_file(file: Path) -> None:
+    """Make an empty SQLite file that only its owner may read; leave one that is there."""
+    try:
         file.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
-        lock = os.open(file.with_name(f"{file.name}.lock"), os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-@contextmanager
-def plain_files(file: Path) -> Iterator[None]:
-    """Turn what the file system refuses into StoreError."""
-    try:
-        yield
     except OSError as error:
         raise StoreError(f"{file}: {error.strerror}") from error
 

@@ -118,12 +118,12 @@ class Outbox:
         values: dict[str, Any] = {
             "name": name,
             "destinations": tuple(
-                DestinationOptions(name=archive, **(destination or {})) for archive in archives
+                DestinationOptions(name=archive, **({"send": SOON} | dict(destination or {})))
+                for archive in archives
             ),
             "results": self.results,
             "lease": timedelta(seconds=1),
             "poll": timedelta(milliseconds=50),
-            "send": SOON,
             "prove": SOON,
         }
         courier = Courier(

@@ -13,7 +13,13 @@ from typing import Any, Protocol
 
 from appliance.core.clock import Clock
 from appliance.core.crashpoints import CrashPoint, crash_point
-from appliance.core.errors import IllegalTransition, PeerError, PeerRefused, StaleClaim
+from appliance.core.errors import (
+    BadInstance,
+    IllegalTransition,
+    PeerError,
+    PeerRefused,
+    StaleClaim,
+)
 from appliance.core.log import Event, log_event
 from appliance.core.model import Delivery
 from appliance.core.states import DeliveryEvent
@@ -124,7 +130,7 @@ class Lane:
                 self._hold(delivery, held)
             else:
                 self._send(delivery)
-        except PeerRefused as error:
+        except (PeerRefused, BadInstance) as error:
             self._give_up(delivery, str(error))
         except PeerError as error:
             self._try_again(delivery, str(error), rest=True)
@@ -163,7 +169,8 @@ class Lane:
             log_event(Event.RESULT_SENT, **_who(delivery), seconds=seconds)
             return
         # Its comment is not kept: archives quote patients in it.
-        reason = f"{delivery.destination} answered with status 0x{answer.status:04X}"
+        status = f"0x{answer.status:04X}" if answer.status >= 0 else "none"
+        reason = f"{delivery.destination} did not take it; its status: {status}"
         if answer.retry:
             self._try_again(delivery, reason, rest=False)
         else:

@@ -154,7 +154,7 @@ def test_a_backup_never_replaces_another(
 ) -> None:
     del store
     (tmp_path / "copy").write_text("the one of yesterday")
-    with pytest.raises(StoreError, match="exists"):
+    with pytest.raises(StoreError, match="never replaces"):
         backup(options, tmp_path / "copy")
     assert (tmp_path / "copy").read_text() == "the one of yesterday"
 

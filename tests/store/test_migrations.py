@@ -117,6 +117,12 @@ def test_sqlite_keeps_what_it_committed_through_a_power_cut(tmp_path: Path) -> N
     assert (tmp_path / "sub" / "store.db").stat().st_mode & 0o077 == 0
 
 
+def test_a_store_that_cannot_be_made_says_where(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="file/store"):
+        migrate(StoreOptions(url=f"sqlite:///{tmp_path}/file/store.db"))
+
+
 @pytest.mark.parametrize(
     "url",
     ["", "store.db", "sqlite://", "sqlite:///:memory:", "mysql://host/store", "postgres:secret@x"],
@@ -129,9 +135,9 @@ def test_a_url_that_will_not_do_is_a_configuration_error_without_its_password(ur
 
 MOUNTS = """\
 27 1 0:25 / / rw - ext4 /dev/vda rw
+42 40 0:42 / /var/lib/appliance/local rw - xfs /dev/vdb rw
 40 27 0:40 / /var/lib/appliance rw - nfs4 nas:/export rw
 41 27 0:41 / /mnt/with\\040blank rw - cifs //nas/share rw
-42 40 0:42 / /var/lib/appliance/local rw - xfs /dev/vdb rw
 """
 
 

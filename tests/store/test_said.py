@@ -39,7 +39,7 @@ def test_a_correction_replaces_only_the_readers_own_newest_word(store: Store) ->
         store.feedback.add(world.feedback(job, replaces=first, account="ben"))
     with pytest.raises(StoreError, match="not reader's"):
         store.feedback.add(world.feedback(other, replaces=first))
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="99 is not reader's"):
         store.feedback.add(world.feedback(job, replaces=99))
 
 

@@ -282,8 +282,8 @@ def test_a_child_does_not_survive_its_parent(tmp_path: Path) -> None:
     script = (
         "from tests.system.test_local_executor import *\n"
         "executor = LocalExecutor(warm_children=1, clock=SystemClock())\n"
-        "print(int(numbers(run(executor, 't1'))['process']), flush=True)\n"
-        "run(executor, 'hang')\n"
+        "pid = int(numbers(run(executor, 't1'))['process'])\n"
+        "run(executor, 'hang', on_progress=lambda *_: print(pid, flush=True))\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None

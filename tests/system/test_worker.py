@@ -153,8 +153,8 @@ def test_each_kind_of_failure_ends_in_its_state_with_its_reason(
     world: World, description: str, state: JobState, event: JobEvent, reason: str
 ) -> None:
     job = world.submit(TROUBLE, description)
-    worker = world.worker(pipeline={"timeout": timedelta(seconds=2)})
-    world.work(worker, in_state(world, job, state))
+    limit = timedelta(seconds=1 if description == "hang" else 60)
+    world.work(world.worker(pipeline={"timeout": limit}), in_state(world, job, state))
     ended = world.store.jobs.get(job.job_id)
     assert reason in ended.reason
     log = events(world, job)
@@ -163,8 +163,7 @@ def test_each_kind_of_failure_ends_in_its_state_with_its_reason(
     assert log.count(JobEvent.CLAIM) == attempts
     assert log.count(JobEvent.FAIL_TRANSIENT) == attempts - 1
     assert world.store.results.objects(job.job_id) == ()
-    after = world.submit()
-    world.work(worker, in_state(world, after, JobState.DONE))
+    assert finish(world, world.submit()).state is JobState.DONE
 
 
 def test_a_series_that_cannot_be_read_fails_and_the_next_job_runs(world: World) -> None:
@@ -316,13 +315,7 @@ def test_a_kill_of_the_child_costs_one_attempt(
 
 @pytest.mark.parametrize(
     "point",
-    [
-        CrashPoint.JOB_AFTER_CLAIM,
-        CrashPoint.JOB_AFTER_INFER,
-        CrashPoint.JOB_AFTER_ENCODE,
-        CrashPoint.DONE_BEFORE_COMMIT,
-        CrashPoint.DONE_AFTER_COMMIT,
-    ],
+    [CrashPoint.JOB_AFTER_CLAIM, CrashPoint.DONE_BEFORE_COMMIT, CrashPoint.DONE_AFTER_COMMIT],
 )
 def test_a_kill_of_the_worker_loses_nothing_and_doubles_nothing(
     world: World, tmp_path: Path, point: CrashPoint
