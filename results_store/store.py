@@ -1,5 +1,7 @@
 """open_store() and Store: one attribute a table group."""
 
+from contextlib import ExitStack
+
 from appliance.core.clock import Clock
 from appliance.core.errors import StoreError
 from results_store.accounts import Accounts
@@ -54,10 +56,9 @@ def open_store(options: StoreOptions, clock: Clock) -> Store:
     if file is not None and not file.exists():
         raise StoreError(f"{file} does not exist; start the appliance once (`appliance run`)")
     database = Database(make_engine(url, options.busy_timeout), clock)
-    try:
+    with ExitStack() as undo:
+        undo.callback(database.close)
         with database.read() as connection:
             check_schema(connection)
-    except BaseException:
-        database.close()
-        raise
+        undo.pop_all()
     return Store(database)

@@ -12,7 +12,7 @@ from typing import Any
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.dimse_primitives import C_STORE
 
 from appliance.core.clock import SystemClock
@@ -95,12 +95,20 @@ def association(
     entity = AE(calling)
     for abstract_syntax, transfer_syntaxes in contexts or ((MRImageStorage, [ExplicitVR]),):
         entity.add_requested_context(abstract_syntax, transfer_syntaxes)
-    made = entity.associate(HOST, port, ae_title=called)
+    opened: list[Any] = []
+
+    def remember(event: Any) -> None:
+        opened.append(event.assoc.dul.socket.socket)
+
+    handlers = [(evt.EVT_CONN_OPEN, remember)]
+    made = entity.associate(HOST, port, ae_title=called, evt_handlers=handlers)
     try:
         yield made
     finally:
         if made.is_established:
             made.release()
+        for connection in opened:
+            connection.close()  # pynetdicom leaves it open where the peer closed first
 
 
 ExplicitVR = str(ExplicitVRLittleEndian)

@@ -25,7 +25,9 @@ class Installed:
     def release(self) -> PipelineRelease:
         """Return what intake is told of it."""
         inputs = tuple(
-            InputSpec(name=item.name, select=item.select, prefer=tuple(item.prefer))
+            InputSpec(
+                name=item.name, select=item.select, prefer=item.prefer, required=item.required
+            )
             for item in self.manifest.inputs
         )
         return PipelineRelease(

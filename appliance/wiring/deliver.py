@@ -10,7 +10,7 @@ from appliance.delivery.lane import NotFound
 from appliance.delivery.options import CourierOptions, DestinationOptions, Verify
 from appliance.intake.patient import patient_key
 from appliance.service import Service, Stop
-from appliance.settings.model import Settings
+from appliance.wiring.identity import patient_identity
 from appliance.wiring.nodes import client_of
 from appliance.wiring.site import Site
 
@@ -24,7 +24,7 @@ def build(site: Site, _stop: Stop) -> Service:
         courier_options(site),
         site.store,
         {name: client_of(settings, name) for name in settings.destinations},
-        partial(_identity, settings, site.secret("patient-key")),
+        partial(_identity, site, site.secret("patient-key")),
         site.clock,
     )
     return Service(role=Role.DELIVER, step=courier.step, close=courier.close)
@@ -48,11 +48,26 @@ def courier_options(site: Site) -> CourierOptions:
     )
 
 
-def _identity(
-    settings: Settings, key: bytes, destination: str, study_instance_uid: str
-) -> str | NotFound | None:
-    """Return the keyed hash of the patient whom the destination has for the study."""
-    match = client_of(settings, destination).find_study(study_instance_uid)
+def _identity(site: Site, key: bytes, destination: str, study_uid: str) -> str | NotFound | None:
+    """Return the keyed hash of the patient whom the destination has for the study.
+
+    Many archives do not return the issuer, and many modalities do not write it: where one of the
+    two says nothing, the ID alone is compared.
+    """
+    match = client_of(site.settings, destination).find_study(study_uid)
     if match is None:
         return NotFound.NOT_FOUND
-    return patient_key(key, match.patient_id, match.issuer_of_patient_id)
+    issuer = match.issuer_of_patient_id
+    images = _issuer_of_images(site, study_uid)
+    if images is not None and not (issuer and images):
+        issuer = images
+    return patient_key(key, match.patient_id, issuer)
+
+
+def _issuer_of_images(site: Site, study_uid: str) -> str | None:
+    """Return the issuer as the received images have it, or None where no image is kept."""
+    for instance in site.store.studies.instances(study_uid)[:1]:
+        path = site.spool.path(instance.spool_name)
+        if path.is_file():
+            return patient_identity(path)[1]
+    return None

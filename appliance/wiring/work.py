@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import pydicom
-
 from appliance.core.ports import Role
 from appliance.intake.patient import patient_key
 from appliance.jobs.attempt import Tools
@@ -18,6 +16,7 @@ from appliance.jobs.options import PipelineOptions, WorkerOptions
 from appliance.jobs.worker import Worker
 from appliance.service import Service, Stop
 from appliance.wiring.catalogue import installed
+from appliance.wiring.identity import patient_identity
 from appliance.wiring.site import Site
 
 _IDLE = timedelta(seconds=1)
@@ -73,7 +72,4 @@ def worker_options(site: Site) -> WorkerOptions:
 
 
 def _patient_key_of(key: bytes, path: Path) -> str | None:
-    tags = ["PatientID", "IssuerOfPatientID"]
-    dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
-    identity = (str(dataset.get(tag, "") or "") for tag in tags)
-    return patient_key(key, *identity)
+    return patient_key(key, *patient_identity(path))

@@ -34,8 +34,7 @@ def test_every_module_lives_in_a_room_of_the_page(graph: grimp.ImportGraph) -> N
     homeless = {
         module
         for module in graph.modules
-        if _room_of(module, rooms) is None
-        and module not in {"appliance", "appliance.__main__", "appliance.documents"}
+        if _room_of(module, rooms) is None and module not in {"appliance", "appliance.__main__"}
     }
     assert not homeless
 

@@ -25,12 +25,8 @@ def study_of(paths: list[Path]) -> str:
 
 def results_in(pacs: Orthanc, study: str) -> list[str]:
     """Return the kinds of results that Orthanc holds in this study, one entry an instance."""
-    found = pacs.post(
-        "/tools/find",
-        {"Level": "Instance", "Query": {"StudyInstanceUID": study}, "Expand": True,
-         "RequestedTags": ["SOPClassUID"]},
-    )  # fmt: skip
-    classes = [pacs.get(f"/instances/{i['ID']}/metadata/SopClassUid") for i in found]
+    found = pacs.post("/tools/find", {"Level": "Instance", "Query": {"StudyInstanceUID": study}})
+    classes = [pacs.tags(instance)["SOPClassUID"] for instance in found]
     return sorted(RESULT_CLASSES[c] for c in classes if c in RESULT_CLASSES)
 
 
@@ -62,23 +58,42 @@ def test_our_own_result_that_comes_back_starts_nothing(
     assert [s.state for s in site.store.routes.of_study(study)] == [RouteState.CLOSED]
 
 
-@pytest.mark.parametrize("point", list(CrashPoint))
+RECEIVING = (CrashPoint.SPOOL_BEFORE_LINK, CrashPoint.SPOOL_AFTER_LINK)
+
+
+@pytest.mark.parametrize("point", [point for point in CrashPoint if point not in RECEIVING])
 def test_a_kill_at_a_hand_over_loses_and_doubles_nothing(
     pacs: Orthanc, site: Appliance, tmp_path: Path, point: CrashPoint
 ) -> None:
     paths = phantom_series(tmp_path / "study")
-    study = study_of(paths)
     armed = site.crash_folder / point.value
     armed.touch()
-    if point.value.startswith("spool."):
-        # The sender gets no answer, as after a power cut, and sends everything again.
-        with pytest.raises(AssertionError, match="storescu exited"):
-            storescu(site.receiver_port, paths)
-        wait_until(lambda: _accepts(site, paths), 60)
-    else:
-        storescu(site.receiver_port, paths)
-    site.wait_for_deliveries(study, DeliveryState.DELIVERED, 90)
+    storescu(site.receiver_port, paths)
+    arrives_once(pacs, site, paths)
     assert not armed.exists(), "the process never came to this point"
+
+
+def test_a_kill_while_receiving_loses_and_doubles_nothing(pacs: Orthanc, tmp_path: Path) -> None:
+    """The sender gets no answer, as after a power cut, and sends the whole study again."""
+    patient = {**BRIGHT_ROUTE["complete"], "quiet": "6 s"}
+    data = settings(tmp_path, pacs.port) | {"routes": [{**BRIGHT_ROUTE, "complete": patient}]}
+    with appliance(tmp_path, data) as site:
+        studies = [phantom_series(tmp_path / point.value) for point in RECEIVING]
+        for point, paths in zip(RECEIVING, studies, strict=True):
+            armed = site.crash_folder / point.value
+            armed.touch()
+            with pytest.raises(AssertionError, match="storescu exited"):
+                storescu(site.receiver_port, paths)
+            assert not armed.exists()
+            wait_until(lambda paths=paths: _accepts(site, paths), 60)
+        for paths in studies:
+            arrives_once(pacs, site, paths)
+
+
+def arrives_once(pacs: Orthanc, site: Appliance, paths: list[Path]) -> None:
+    """Wait until the study is delivered; assert that all of it is here, and everything once."""
+    study = study_of(paths)
+    site.wait_for_deliveries(study, DeliveryState.DELIVERED, 90)
     assert results_in(pacs, study) == ["seg", "sr"]
     (job,) = site.store.jobs.of_study(study)
     assert job.state is JobState.DONE
@@ -173,3 +188,19 @@ def test_a_result_is_held_when_the_pacs_names_another_patient(
     deliveries = site.wait_for_deliveries(study, DeliveryState.HELD)
     assert all("identity" in delivery.reason for delivery in deliveries)
     assert results_in(pacs, study) == []
+
+
+@pytest.mark.parametrize("issuer", ["", "TEST"])
+def test_a_patient_without_an_issuer_is_the_same_patient(
+    pacs: Orthanc, site: Appliance, tmp_path: Path, issuer: str
+) -> None:
+    """Many archives and modalities leave (0010,0021) out; the ID alone decides then."""
+    paths = phantom_series(tmp_path / "archive", IssuerOfPatientID="TEST" if not issuer else None)
+    study = study_of(paths)
+    storescu(pacs.port, paths, called="ORTHANC")
+    for path in paths:
+        dataset = dcmread(path)
+        dataset.IssuerOfPatientID = issuer
+        dataset.save_as(path)
+    storescu(site.receiver_port, paths)
+    site.wait_for_deliveries(study, DeliveryState.DELIVERED)

@@ -1,0 +1,19 @@
+"""Runs every benchmark; each prints its ratios last and writes JSON."""
+
+import argparse
+from pathlib import Path
+
+from benchmarks import receive, study
+
+
+def main() -> None:
+    """Run all of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    out: Path = parser.parse_args().out
+    receive.run(out)
+    study.run(out)
+
+
+if __name__ == "__main__":
+    main()
