@@ -166,7 +166,7 @@ def test_a_chest_ct_runs_nothing_and_says_why_condition_by_condition(tmp_path: P
     report = json.loads(out.read_text())
     (decision,) = report["decisions"]
     assert (report["jobs"], report["objects"], decision["matched"]) == ([], [], False)
-    assert any(r.startswith("fails: Modality equals MR (found CT)") for r in decision["reasons"])
+    assert any(r.startswith("fails: Modality is MR (found CT)") for r in decision["reasons"])
     assert any(r.startswith("fails: BodyPartExamined") for r in decision["reasons"])
 
 
