@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,8 @@ def run_role(role: Role, config: Path) -> int:
     finally:
         site.close()
     if stop.reload:
+        # Until the new program listens, another one must not kill it; it reads the file after.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         os.execv(sys.executable, [sys.executable, "-m", "appliance", *sys.argv[1:]])  # noqa: S606
     return 0 if ended_well else 1
 

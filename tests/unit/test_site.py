@@ -21,7 +21,7 @@ def test_a_new_key_survives_a_power_cut_as_what_is_kept_under_it(
         synced: list[tuple[int, set[str]]] = []
 
         def fsync(descriptor: int) -> None:
-            names = set(os.listdir(site.folders.secrets))
+            names = {path.name for path in site.folders.secrets.iterdir()}
             synced.append((os.fstat(descriptor).st_ino, names))
 
         monkeypatch.setattr(os, "fsync", fsync)
