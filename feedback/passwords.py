@@ -24,16 +24,20 @@ class PasswordCheck:
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher()
-        self._nobody = self._hasher.hash("no account has this password")
         self._turns = threading.BoundedSemaphore(AT_ONCE)
 
     def holds(self, password_hash: str | None, password: str) -> bool:
         """Return whether `password` is the one that was hashed; None never holds."""
         if len(password) > LONGEST:
             return False
+        with self._turns:
+            return self._compare(password_hash, password)
+
+    def _compare(self, password_hash: str | None, password: str) -> bool:
+        if password_hash is None:
+            self._hasher.hash(password)  # costs what a comparison costs
+            return False
         try:
-            with self._turns:
-                self._hasher.verify(password_hash or self._nobody, password)
+            return self._hasher.verify(password_hash, password)
         except (VerificationError, InvalidHashError):
             return False
-        return password_hash is not None
