@@ -15,7 +15,7 @@ from appliance.core.clock import SystemClock
 from appliance.core.errors import ConfigError
 from appliance.core.log import Event, log_event, log_to_stderr
 from appliance.core.ports import Role
-from appliance.service import Stop, WakeupListener, run_service
+from appliance.service import Stop, WakeupListener, getting_ready, run_service
 from appliance.supervisor import Supervisor, die_with_supervisor
 from appliance.wiring.roles import build_service
 from appliance.wiring.site import Site, open_site
@@ -78,7 +78,8 @@ def run_role(role: Role, config: Path) -> int:
 
 def _serve(role: Role, site: Site, stop: Stop, config: Path) -> bool:
     listener = WakeupListener(site.folders.run, role)
-    service = build_service(role, site, stop)
+    with getting_ready(site.clock):
+        service = build_service(role, site, stop)
     try:
         while True:
             ended_well = run_service(service, listener, stop, site.clock)

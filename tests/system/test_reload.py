@@ -1,7 +1,11 @@
-"""SIGHUP: new settings are taken over if a role could start with them, else the old ones stay."""
+"""Starting and SIGHUP: new settings are taken over if a role could start with them."""
 
+import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -48,6 +52,26 @@ def test_a_role_that_is_told_to_reload_again_and_again_lives(tmp_path: Path) -> 
             time.sleep(0.02)
         wait_until(lambda: listens(site.web_port), 60)
         assert site.process.poll() is None
+
+
+def test_a_role_that_starts_asks_systemd_for_patience(tmp_path: Path) -> None:
+    config = write(tmp_path, settings(tmp_path, 104))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "n"))
+        manager.settimeout(60)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "appliance", "receive", "--config", str(config)],
+            env=os.environ | {"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "30000"},
+        )
+        try:
+            said = []
+            while b"READY=1" not in said:
+                said += manager.recv(200).splitlines()
+        finally:
+            process.terminate()
+            process.wait(60)
+    assert said[0] == b"WATCHDOG=1"
+    assert said[1].startswith(b"EXTEND_TIMEOUT_USEC=")
 
 
 def test_a_certificate_that_cannot_be_used_is_named_by_check(tmp_path: Path) -> None:
