@@ -12,7 +12,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from appliance.core.errors import BadInstance, InputRefused
 from pipelines.decode import decode_frames
 from pipelines.series import read_volume
-from tests.builders import ct_slices, mr_slices, set_pixels, write, write_all
+from tests.builders import ct_slices, mr_series, mr_slices, set_pixels, write, write_all
 from tests.reformat import LEG, Storage, cropped, head_paths, restored
 
 MR_SMALL = {  # 64 x 64, shipped with pydicom
@@ -51,6 +51,35 @@ def test_attributes_are_those_that_all_images_share() -> None:
     assert attributes["PatientAge"] == ("041Y",)
     assert "SOPInstanceUID" not in attributes
     assert not {"PatientName", "PatientID", "PatientBirthDate"} & attributes.keys()
+
+
+def test_an_age_that_is_not_written_is_told_by_the_birth_date(tmp_path: Path) -> None:
+    """A child is no adult because its scanner leaves Patient's Age out."""
+    dates = {"PatientAge": None, "PatientBirthDate": "20091104", "StudyDate": "20251103"}
+    attributes = read_volume(mr_series(tmp_path / "child", **dates)).attributes
+    assert attributes["PatientAge"] == ("015Y",)
+    assert "PatientBirthDate" not in attributes
+    dates["StudyDate"] = "20251104"
+    assert read_volume(mr_series(tmp_path / "later", **dates)).attributes["PatientAge"] == ("016Y",)
+
+
+@pytest.mark.parametrize("birth", ["", "00010101", "20300101", "19810229"])
+def test_a_birth_date_that_cannot_be_tells_no_age(tmp_path: Path, birth: str) -> None:
+    volume = read_volume(mr_series(tmp_path, PatientAge=None, PatientBirthDate=birth))
+    assert "PatientAge" not in volume.attributes
+
+
+def test_a_contrast_agent_that_is_coded_only_is_named(tmp_path: Path) -> None:
+    agent = Dataset()
+    agent.CodeValue, agent.CodingSchemeDesignator = "386961009", "SCT"
+    agent.CodeMeaning = "Gadobutrol"
+    paths = mr_series(tmp_path, ContrastBolusAgent="", ContrastBolusAgentSequence=[agent])
+    assert read_volume(paths).attributes["ContrastBolusAgent"] == ("Gadobutrol",)
+
+
+def test_a_number_that_is_none_is_as_good_as_absent(tmp_path: Path) -> None:
+    paths = mr_series(tmp_path, B1rms=float("nan"), DiffusionBValue=float("inf"))
+    assert not {"B1rms", "DiffusionBValue"} & read_volume(paths).attributes.keys()
 
 
 def test_an_enhanced_object_gives_the_same_volume_with_frame_numbers(
