@@ -8,7 +8,7 @@ from datetime import date
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 from appliance.core.model import Attributes, AttributeValue
 
@@ -29,11 +29,12 @@ _OLDEST = 130  # years; a birth date before that is a stand-in for none
 def attributes_of(dataset: Dataset) -> Attributes:
     """Return the public numbers and short texts of `dataset` by keyword.
 
-    An enhanced object's shared functional groups are flattened into it (PS3.3 C.7.6.16): there
-    stand what classic objects have on top. Of the patient module only age and sex are taken; an
-    age that is not written is told by the birth date, a contrast agent by its codes.
+    What an enhanced object's functional groups say of all its frames is flattened into it
+    (PS3.3 C.7.6.16): there stands what classic objects have on top. Of the patient module only
+    age and sex are taken; an age that is not written is told by the birth date, a contrast agent
+    by its codes.
     """
-    found: dict[str, tuple[AttributeValue, ...]] = {}
+    found = dict(_of_all_frames(dataset.get("PerFrameFunctionalGroupsSequence") or ()))
     for group in dataset.get("SharedFunctionalGroupsSequence") or ():
         for element in group:
             for item in element.value if element.VR == "SQ" else ():
@@ -41,6 +42,22 @@ def attributes_of(dataset: Dataset) -> Attributes:
     found.update(_plain(dataset))
     found.update(_told(dataset, found))
     return found
+
+
+def _of_all_frames(
+    frames: Sequence[Dataset],
+) -> Iterator[tuple[str, tuple[AttributeValue, ...]]]:
+    """Yield what the functional groups of every frame say alike."""
+    for group in frames[0] if frames else ():
+        for item in (group.value or ())[:1] if group.VR == "SQ" else ():
+            for keyword, values in _plain(item):
+                if all(_in_group(other, group.tag, keyword) == values for other in frames[1:]):
+                    yield keyword, values
+
+
+def _in_group(groups: Dataset, tag: BaseTag, keyword: str) -> tuple[AttributeValue, ...] | None:
+    items = groups[tag].value if tag in groups else ()
+    return _values(items[0][keyword]) if items and keyword in items[0] else None
 
 
 def _told(dataset: Dataset, found: Attributes) -> Iterator[tuple[str, tuple[AttributeValue, ...]]]:

@@ -53,6 +53,23 @@ def test_attributes_are_those_that_all_images_share() -> None:
     assert not {"PatientName", "PatientID", "PatientBirthDate"} & attributes.keys()
 
 
+def test_what_all_frames_of_an_enhanced_object_share_is_an_attribute(
+    part: list[Path], tmp_path: Path
+) -> None:
+    """Scanners write the echo time frame by frame also where all frames have the same one."""
+    [path] = restored(part, tmp_path, Storage.ENHANCED)
+    dataset = dcmread(path)
+    del dataset.SharedFunctionalGroupsSequence[0].MREchoSequence
+    for number, groups in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        echo, diffusion = Dataset(), Dataset()
+        echo.EffectiveEchoTime, diffusion.DiffusionBValue = 110.0, float(number)
+        groups.MREchoSequence, groups.MRDiffusionSequence = [echo], [diffusion]
+    attributes = read_volume([write(dataset, tmp_path / "echo.dcm")]).attributes
+    assert attributes["EffectiveEchoTime"] == (110.0,)
+    assert "DiffusionBValue" not in attributes
+    assert "ImagePositionPatient" not in attributes
+
+
 def test_an_age_that_is_not_written_is_told_by_the_birth_date(tmp_path: Path) -> None:
     """A child is no adult because its scanner leaves Patient's Age out."""
     dates = {"PatientAge": None, "PatientBirthDate": "20091104", "StudyDate": "20251103"}
