@@ -23,6 +23,7 @@ from appliance.core.ports import Role
 LONGEST_WAIT = timedelta(seconds=1)
 _FAILURES_IN_A_ROW = 10
 _AFTER_FAILURE = timedelta(seconds=2)
+_MANAGER_LISTENS = 5.0  # seconds in which the service manager takes a message
 
 
 @dataclass(slots=True)
@@ -109,6 +110,7 @@ def notify_manager(*lines: str) -> None:
         contextlib.suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
     ):
+        manager.settimeout(_MANAGER_LISTENS)  # one that reads no more must not hold us
         manager.sendto("\n".join(lines).encode(), address)
 
 
@@ -182,7 +184,19 @@ def run_service(service: Service, listener: WakeupListener, stop: Stop, clock: C
             )
         if not stop.requested.is_set():
             listener.wait(min(wait, LONGEST_WAIT))
-    notify_manager("STOPPING=1")
+    _say_end(stop, clock)
     watchdog.stop()
     log_event(Event.SERVICE_STOPPED, role=service.role.value, process=os.getpid())
     return failures < _FAILURES_IN_A_ROW
+
+
+def _say_end(stop: Stop, clock: Clock) -> None:
+    """Tell the service manager that the role ends, or that READY=1 will come again.
+
+    After STOPPING=1 systemd takes the service for stopped and kills it when its time is over,
+    also if it says READY=1 once more.
+    """
+    if stop.reload:
+        notify_manager("RELOADING=1", f"MONOTONIC_USEC={int(clock.monotonic() * 1_000_000)}")
+    else:
+        notify_manager("STOPPING=1")
