@@ -91,7 +91,7 @@ def _labels_in_source_frame(path: Path) -> NDArray[np.uint8]:
     labels = np.zeros(masks.shape[:3], np.uint8)
     for index, number in enumerate(segmentation.segment_numbers):
         label = segmentation.get_segment_description(number).segment_label
-        (name,) = (n for n in names[1:] if label == n or label.startswith(f"{n} "))
+        (name,) = (n for n in names[1:] if n == label.partition(",")[0])
         labels[masks[..., index] > 0] = names.index(name)
     return labels
 
