@@ -52,6 +52,7 @@ def main() -> None:
 
 def run(out: Path, *, images: int = 60, rounds: int = 5) -> None:
     """Measure, print the ratios, write `out`/receive.json."""
+    without_delay()
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         folder = Path(scratch)
         shares = {n: make_images(folder / f"images-{n}", images, n) for n in ASSOCIATIONS}
@@ -102,6 +103,14 @@ def make_images(folder: Path, images: int, shares: int) -> list[Path]:
         count = images // shares + (share < images % shares)
         ct_series(target, pixels=np.broadcast_to(noise.astype(np.int16), (count, 512, 512)))
     return folders
+
+
+def without_delay() -> None:
+    """Switch off Nagle's algorithm in DCMTK and in Orthanc, which is built on it.
+
+    With it, each of their answers waits some 40 ms for a delayed ACK: no fair peer.
+    """
+    os.environ["TCP_NODELAY"] = "1"
 
 
 def send(contender: Contender, folders: list[Path], images: int) -> tuple[float, int]:
