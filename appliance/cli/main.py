@@ -5,7 +5,6 @@ import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import click
 import typer
 
 from appliance.cli.common import errors
@@ -14,6 +13,8 @@ from appliance.core.ports import Role
 from appliance.supervisor import EXIT_CONFIG
 
 EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+PROGRAM = "appliance"
 
 # Only the module of the command that is asked for is imported: a role that starts again after a
 # crash should not wait for what other commands need.
@@ -21,7 +22,8 @@ _MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "roles": ("run", *(role.value for role in Role)),
         "look": ("check", "explain", "status"),
-        "act": ("pause", "resume", "jobs", "deliveries", "users", "link", "export", "backup"),
+        "act": ("pause", "resume", "jobs", "deliveries", "link", "export", "backup"),
+        "users": ("users",),
         "demo": ("demo",),
     }
 )
@@ -51,7 +53,7 @@ def run(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
     app = command_line(arguments[0] if arguments else "")
     try:
-        result = app(args=arguments, standalone_mode=False)
+        result = app(args=arguments, standalone_mode=False, prog_name=PROGRAM)
     except ConfigError as error:
         for line in error.problems:
             errors.print(line, style="red", markup=False, soft_wrap=True)
@@ -61,14 +63,22 @@ def run(arguments: list[str]) -> int:
     except ApplianceError as error:
         errors.print(str(error), style="red", markup=False, soft_wrap=True)
         return EXIT_FAILED
-    except click.exceptions.Exit as ending:
-        return ending.exit_code
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        _show_usage(error)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return 130
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
     return result if isinstance(result, int) else 0
+
+
+def _show_usage(error: typer.TyperException) -> None:
+    """Say what is wrong with the command line, and where the right one is described."""
+    said = error.format_message().replace("Value error, ", "")
+    if not said:  # a group without a command has printed its help already
+        return
+    path = getattr(getattr(error, "ctx", None), "command_path", PROGRAM)
+    errors.print(said, style="red", markup=False, soft_wrap=True)
+    errors.print(f"`{path} --help` says what can be written.", markup=False)
 
 
 def _keep_names() -> None:

@@ -18,12 +18,12 @@ from appliance.wiring.roles import build_service
 from appliance.wiring.site import Site, load, open_site
 
 _HELP = {
-    Role.RECEIVE: "Receive images (C-STORE, C-ECHO).",
-    Role.ORCHESTRATE: "Index what came, decide what runs.",
-    Role.WORK: "Run pipelines.",
-    Role.DELIVER: "Send results to their destinations.",
-    Role.WEB: "Serve the pages.",
-    Role.SCHEDULE: "Compare with reference periods; delete old images.",
+    Role.RECEIVE: "Role: receive images (C-STORE, C-ECHO).",
+    Role.ORCHESTRATE: "Role: index what came, decide what runs.",
+    Role.WORK: "Role: run pipelines.",
+    Role.DELIVER: "Role: send results to their destinations.",
+    Role.WEB: "Role: serve the pages.",
+    Role.SCHEDULE: "Role: look for drift, delete old images.",
 }
 
 

@@ -20,7 +20,7 @@ from appliance.demo.follow import StudyNow, broken_promises, look
 from appliance.demo.pacs import AE_TITLE as PACS_AE_TITLE
 from appliance.demo.pacs import Held
 from appliance.demo.stage import Stage, is_open, set_up, work_folder
-from appliance.wiring.readers import add_account, make_link, review_page
+from appliance.wiring.readers import AccountRole, add_account, make_link, review_page
 from appliance.wiring.site import Site, open_site
 
 _POLL_SECONDS = 0.25
@@ -140,7 +140,7 @@ def _describe(now: StudyNow) -> str:
 
 def _invite(site: Site, url: str, console: Console) -> None:
     password = secrets.token_urlsafe(9)
-    add_account(site, ACCOUNT, password, "admin")
+    add_account(site, ACCOUNT, password, AccountRole.ADMIN)
     console.print(f"Review page: {url}", markup=False, soft_wrap=True)
     console.print(f"Or sign in at {review_page(site)} as {ACCOUNT} with {password}", markup=False)
 

@@ -84,12 +84,21 @@ class Explanation:
 
 
 def explain_folder(config: Path, folder: Path) -> Explanation:
-    """Return what the routes would say of the studies in `folder`; needs no store."""
+    """Return what the routes would say of the studies in `folder`; needs no store.
+
+    Raises ConfigError, and StoreError where the folder holds nothing to explain.
+    """
     options = intake_options(load(config))
+    if not folder.is_dir():
+        raise StoreError(
+            f"{folder} is neither a folder that this user may see nor a Study Instance UID"
+        )
     found = study_from_folder(folder, _attributes(options))
+    problems = [f"{name}: {why}" for name, why in found.problems]
     if not found.studies:
-        raise StoreError(f"{folder} holds no DICOM instance of ours or anybody's to explain")
-    return _explain(found.studies, options, [f"{name}: {why}" for name, why in found.problems])
+        why = f"; left out: {'; '.join(problems[:3])}" if problems else ""
+        raise StoreError(f"{folder} holds no DICOM image{why}")
+    return _explain(found.studies, options, problems)
 
 
 def explain_study(config: Path, study_instance_uid: str) -> Explanation:

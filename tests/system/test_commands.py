@@ -19,7 +19,7 @@ def test_three_mistakes_are_three_lines_and_exit_code_78(tmp_path: Path) -> None
     lines = path.read_text().splitlines()
     said = command("check", "--config", str(path), code=78)
     assert "3 problems" in said
-    for word in ("listen", "bright-volum", "3 parsecs"):
+    for word in ("listen: x", "- bright-volum", "3 parsecs"):
         number = next(i for i, line in enumerate(lines, 1) if word in line)
         assert f"appliance.yaml:{number}:" in said, said
     assert "listen" in said
