@@ -1,9 +1,11 @@
 """What `check` and `status` say beyond the settings' own rules. Reads; changes nothing."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 from appliance.core.errors import PeerError
 from appliance.core.model import Delivery, Job
@@ -20,6 +22,8 @@ _NEWEST = 1000
 def warnings(settings: Settings) -> list[str]:
     """Return a sentence for everything that works but that a sysadmin should know."""
     found = []
+    if not _can_be_made(settings.appliance.data_dir):
+        found.append(f"{settings.appliance.data_dir}: this user cannot write there")
     if not settings.routes:
         found.append("no routes: images are received and kept, nothing runs")
     if not settings.receiver.peers and not settings.receiver.accept_unknown_peers:
@@ -37,6 +41,11 @@ def warnings(settings: Settings) -> list[str]:
         if destination.verify == "none"
     ]
     return found
+
+
+def _can_be_made(folder: Path) -> bool:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def unreachable(settings: Settings) -> list[str]:

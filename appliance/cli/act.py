@@ -67,7 +67,8 @@ def resume(kind: KindArgument, name: NameArgument, config: ConfigOption = DEFAUL
     with open_site(config) as site:
         names = [paused for of_kind, paused in site.store.controls.paused() if of_kind == kind]
         if name not in names:
-            raise StoreError(f"no {kind.value} {name!r} is paused{suggest(name, names)}")
+            others = suggest(name, names) if names else "; none is"
+            raise StoreError(f"no {kind.value} {name!r} is paused{others}")
         site.store.controls.resume(kind.value, name)
         site.wake_all()
     console.print(f"{kind.value} {name} goes on.", markup=False)

@@ -43,7 +43,7 @@ def check(
         ),
     ] = False,
 ) -> int:
-    """Check settings, pipelines, weights and forms; all problems at once."""
+    """Check settings, pipelines, weights, forms: all mistakes."""
     settings = load(config)
     check_installation(settings)
     for line in diagnosis.warnings(settings):

@@ -52,7 +52,10 @@ def play(options: Options, console: Console) -> int:
     files_to_send, problems = sender.find_instances(folder)
     if not files_to_send:
         raise ApplianceError(f"{folder} holds no DICOM file that can be sent")
-    with work_folder(options.keep) as scratch, set_up(scratch) as stage:
+    with (
+        work_folder(options.keep, stays=options.once and options.json is not None) as scratch,
+        set_up(scratch) as stage,
+    ):
         console.print(f"Working in {scratch}. Log: {stage.log}", markup=False, soft_wrap=True)
         _await(lambda: is_open(stage.receiver_port), stage, seconds=_START_SECONDS)
         with open_site(stage.config) as site:

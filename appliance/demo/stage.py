@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 from appliance.core.errors import ApplianceError
 from appliance.demo.pacs import StandInPacs
@@ -37,11 +37,14 @@ class Stage:
 
 
 @contextlib.contextmanager
-def work_folder(keep: Path | None) -> Iterator[Path]:
-    """Yield `keep`, which stays, or a scratch folder, which goes."""
+def work_folder(keep: Path | None, *, stays: bool) -> Iterator[Path]:
+    """Yield `keep`, which stays, or a scratch folder, which goes unless it `stays`."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         yield keep.resolve()
+        return
+    if stays:
+        yield Path(mkdtemp(prefix="appliance-demo-"))
         return
     with TemporaryDirectory(prefix="appliance-demo-") as folder:
         yield Path(folder)
