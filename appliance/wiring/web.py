@@ -72,5 +72,7 @@ def application(site: Site, options: WebOptions) -> FastAPI:
 
 
 def _kept(site: Site, spool_name: str) -> Path | None:
-    path = site.spool.path(spool_name)
-    return path if path.is_file() else None
+    try:
+        return site.spool.path(spool_name)
+    except BadInstance:  # deleted by age, or not in the backup that this store comes from
+        return None
