@@ -13,7 +13,6 @@ from appliance.core.ports import Role
 from appliance.supervisor import EXIT_CONFIG
 
 EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 PROGRAM = "appliance"
 
 # Only the module of the command that is asked for is imported: a role that starts again after a
@@ -41,6 +40,7 @@ def command_line(first: str) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         help="Runs inference pipelines beside a PACS.",
+        result_callback=_exit_with,
     )
     app.callback()(_keep_names)
     wanted = [name for name, commands in _MODULES.items() if first in commands] or list(_MODULES)
@@ -51,9 +51,8 @@ def command_line(first: str) -> typer.Typer:
 
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
-    app = command_line(arguments[0] if arguments else "")
     try:
-        result = app(args=arguments, standalone_mode=False, prog_name=PROGRAM)
+        command_line(arguments[0] if arguments else "")(args=arguments, prog_name=PROGRAM)
     except ConfigError as error:
         for line in error.problems:
             errors.print(line, style="red", markup=False, soft_wrap=True)
@@ -63,22 +62,13 @@ def run(arguments: list[str]) -> int:
     except ApplianceError as error:
         errors.print(str(error), style="red", markup=False, soft_wrap=True)
         return EXIT_FAILED
-    except typer.TyperException as error:
-        _show_usage(error)
-        return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        return EXIT_INTERRUPTED
-    return result if isinstance(result, int) else 0
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else 0
+    return 0
 
 
-def _show_usage(error: typer.TyperException) -> None:
-    """Say what is wrong with the command line, and where the right one is described."""
-    said = error.format_message().replace("Value error, ", "")
-    if not said:  # a group without a command has printed its help already
-        return
-    path = getattr(getattr(error, "ctx", None), "command_path", PROGRAM)
-    errors.print(said, style="red", markup=False, soft_wrap=True)
-    errors.print(f"`{path} --help` says what can be written.", markup=False)
+def _exit_with(code: int) -> None:
+    raise typer.Exit(code)
 
 
 def _keep_names() -> None:

@@ -6,6 +6,7 @@ No key can hold a patient attribute: there is none for it.
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -99,6 +100,8 @@ def log_to_stderr(*, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    # Its messages quote data sets and command sets of peers; ours are events.
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    # Their messages quote data sets and command sets of peers; ours are events.
+    for name in ("pynetdicom", "pydicom"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="pydicom")
     _LOGGER.setLevel(level)

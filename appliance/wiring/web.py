@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
+from appliance.core.errors import BadInstance
 from appliance.core.ports import Role
 from appliance.intake.patient import patient_key
 from appliance.service import Service, Stop

@@ -9,8 +9,8 @@ import requests
 from appliance.core.states import DeliveryState
 from tests.appliance import appliance, settings
 from tests.counterparts import Orthanc, storescu, wait_until
-from tests.system.phantom import phantom_series
-from tests.system.test_whole_way import results_in, study_of
+from tests.system.phantom import phantom_series, study_of
+from tests.system.test_whole_way import results_in
 
 NO_SPOOL = ("results", "secrets")  # with the store: all that the runbook says to save
 
