@@ -93,7 +93,7 @@ def cancel(job: JobArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
 
 
 def resubmit(job: JobArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
-    """Run the same input again as a new run that supersedes the old one."""
+    """Run the same input again; the new run supersedes the old one."""
     with open_site(config) as site:
         new = site.store.commands.resubmit(job, site.clock.now())
         site.wake_all()

@@ -1,13 +1,14 @@
 """Commands, their exit codes, and what they say."""
 
 import csv
+import json
 import sqlite3
 from pathlib import Path
 
 import pytest
 import yaml
 
-from appliance.core.states import JobState
+from appliance.core.states import DeliveryState, JobState
 from tests.appliance import PIPELINES, Appliance, command, settings, write
 from tests.counterparts import storescu
 from tests.system.phantom import study_of
@@ -82,3 +83,26 @@ def test_a_backup_of_a_running_appliance_is_whole(site: Appliance, tmp_path: Pat
 def test_lists_are_for_people_and_for_programs(site: Appliance, arguments: tuple[str, ...]) -> None:
     assert site.command(*arguments)
     assert yaml.safe_load(site.command(*arguments, "--json")) is not None
+
+
+JOB_KEYS = (
+    "job study route pipeline version digest run run_uid supersedes state attempt progress phase "
+    "priority worker device seconds created_at run_after started_at finished_at reason"
+)
+DELIVERY_KEYS = (
+    "delivery job study object sop_class_uid sop_instance_uid destination state attempt not_before "
+    "delivered_at reason"
+)
+
+
+@pytest.mark.parametrize(("what", "keys"), [("jobs", JOB_KEYS), ("deliveries", DELIVERY_KEYS)])
+def test_a_list_has_fixed_keys_for_programs_and_fits_the_page_of_people(
+    site: Appliance, phantom: list[Path], what: str, keys: str
+) -> None:
+    storescu(site.receiver_port, phantom)
+    site.wait_for_deliveries(study_of(phantom), DeliveryState.DELIVERED)
+    rows = json.loads(site.command(what, "list", "--json"))
+    assert [" ".join(row) for row in rows] == [keys] * len(rows)
+    lines = site.command(what, "list").splitlines()
+    assert f"    {study_of(phantom)}" in lines
+    assert max(map(len, lines)) <= 100

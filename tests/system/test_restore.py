@@ -1,6 +1,5 @@
 """The runbook's backup and restore, done as it says, with the folder lost in between."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -30,19 +29,19 @@ def test_a_restored_appliance_goes_on_where_the_backup_was_made(
         # What happens between the backup and the bad day.
         storescu(site.receiver_port, after)
         site.wait_for_deliveries(study_of(after), DeliveryState.DELIVERED)
-        listed = json.loads(site.command("jobs", "list", "--json"))
+        kept = site.store.jobs.of_study(study_of(before))
     for name in NO_SPOOL:
         shutil.copytree(home / name, saved / name)
     shutil.rmtree(home)
     shutil.copytree(saved, home)
 
     with appliance(tmp_path, data) as site:
-        restored = json.loads(site.command("jobs", "list", "--json"))
-        assert restored == [job for job in listed if job["study"] == study_of(before)]
+        assert site.store.jobs.list() == kept
         page = requests.get(link, timeout=30)
         assert (page.status_code, study_of(before) in page.text) == (200, True)
         # A result that the store has forgotten comes back from the PACS.
-        storescu(site.receiver_port, sorted((home / "results").rglob("*.dcm")))
+        results = sorted((home / "results").rglob("*.dcm"))
+        storescu(site.receiver_port, results, options=["-R"])
         wait_until(lambda: len(site.events("instance.own")) == 4)
         assert site.store.jobs.of_study(study_of(after)) == ()
         # And the work goes on.
