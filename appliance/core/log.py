@@ -64,6 +64,8 @@ KEYS = frozenset(
 )  # fmt: skip
 
 _LOGGER = logging.getLogger("appliance")
+# Their messages and warnings quote data sets and command sets of peers; ours are events.
+_QUOTING = ("pydicom", "pynetdicom", "highdicom")
 
 
 def log_event(event: Event, /, *, level: int = logging.INFO, **fields: object) -> None:
@@ -100,8 +102,7 @@ def log_to_stderr(*, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    # Their messages quote data sets and command sets of peers; ours are events.
-    for name in ("pynetdicom", "pydicom"):
+    for name in _QUOTING:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module="pydicom")
+        warnings.filterwarnings("ignore", module=rf"{name}(\.|$)")
     _LOGGER.setLevel(level)

@@ -2,7 +2,6 @@
 
 import ssl
 from collections.abc import Callable
-from pathlib import Path
 
 from appliance.core.errors import ConfigError
 from appliance.settings.model import Settings
@@ -12,9 +11,9 @@ from results_store.local_disk import check_local_disk
 
 
 def check_installation(settings: Settings) -> None:
-    """Raise ConfigError with everything wrong in pipelines, weights, forms, TLS and disk."""
+    """Raise ConfigError with all that is wrong in pipelines, weights, forms, disk and TLS."""
     problems: list[str] = []
-    for check in (_pipelines, load_forms, _certificate, _disk):
+    for check in (_pipelines, load_forms, _disk, _tls):
         problems += _problems_of(check, settings)
     if problems:
         raise ConfigError(*problems)
@@ -32,33 +31,19 @@ def _pipelines(settings: Settings) -> None:
     verify_weights(installed(settings))
 
 
-def _certificate(settings: Settings) -> None:
+def _disk(settings: Settings) -> None:
+    check_local_disk(settings.store_url)
+
+
+def _tls(settings: Settings) -> None:
     tls = settings.web.tls
     if tls is None:
         return
-    unreadable = [
-        f"{path}: cannot be read: {why}"
-        for path in (tls.certificate, tls.key)
-        if (why := _why_unreadable(path))
-    ]
-    if unreadable:
-        raise ConfigError(*unreadable)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key)
-    except ssl.SSLError as error:
+    except OSError as error:  # of which SSLError is one
         raise ConfigError(
-            f"{tls.certificate} and {tls.key} are no certificate and its key in PEM "
-            f"({error.reason or error})"
+            f"web.tls: {tls.certificate} and {tls.key} cannot be used together: "
+            f"{error.strerror or error}; name a PEM certificate and its own key, without a "
+            "password, which the appliance's user may read"
         ) from None
-
-
-def _why_unreadable(path: Path) -> str:
-    try:
-        path.read_bytes()
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""
-
-
-def _disk(settings: Settings) -> None:
-    check_local_disk(settings.store_url)

@@ -67,7 +67,7 @@ def _identity(site: Site, key: bytes, destination: str, study_uid: str) -> str |
 def _issuer_of_images(site: Site, study_uid: str) -> str | None:
     """Return the issuer as the received images have it, or None where no image is kept."""
     for instance in site.store.studies.instances(study_uid)[:1]:
-        path = site.spool.path(instance.spool_name)
-        if path.is_file():
+        path = site.image(instance.spool_name)
+        if path is not None:
             return patient_identity(path)[1]
     return None

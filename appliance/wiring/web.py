@@ -2,12 +2,10 @@
 
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
 
-from appliance.core.errors import BadInstance
 from appliance.core.ports import Role
 from appliance.intake.patient import patient_key
 from appliance.service import Service, Stop
@@ -61,7 +59,7 @@ def application(site: Site, options: WebOptions) -> FastAPI:
         WebSources(
             store=site.store,
             clock=site.clock,
-            image_path=partial(_kept, site),
+            image_path=site.image,
             results_folder=site.folders.results,
             patient_key_of_id=partial(patient_key, site.secret("patient-key")),
             manifests={
@@ -70,10 +68,3 @@ def application(site: Site, options: WebOptions) -> FastAPI:
             forms=load_forms(site.settings),
         ),
     )
-
-
-def _kept(site: Site, spool_name: str) -> Path | None:
-    try:
-        return site.spool.path(spool_name)
-    except BadInstance:  # deleted by age, or not in the backup that this store comes from
-        return None

@@ -116,8 +116,7 @@ def test_a_silent_destination_is_an_exit_code(
 
 
 @pytest.mark.parametrize(
-    ("certificate", "said"),
-    [(None, "cannot be read: No such file"), ("not PEM", "no certificate and its key in PEM")],
+    ("certificate", "said"), [(None, "No such file"), ("not PEM", "name a PEM certificate")]
 )
 def test_a_certificate_that_the_pages_could_not_use_is_found_by_check(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], certificate: str | None, said: str

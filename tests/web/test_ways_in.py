@@ -258,6 +258,7 @@ def test_a_login_that_another_site_posts_is_refused(client: httpx.Client) -> Non
         "",
         "x",
         "/\nx",
+        "/\N{EURO SIGN}",
     ],
 )
 def test_nothing_but_a_path_of_ours_is_gone_on_to(target: str) -> None:
