@@ -110,6 +110,7 @@ def suggest(word: str, known: Iterator[str] | list[str]) -> str:
     return f"; known: {', '.join(sorted(words))}" if words else "; none is defined"
 
 
+_SHOULD_BE = "Input should be "
 # In the words of a YAML file, by pydantic's name of the mistake.
 _WANTED: Mapping[str, str] = MappingProxyType(
     {
@@ -151,8 +152,11 @@ def _say(detail: ErrorDetails, model: type[Document], path: Path) -> str:
     if detail["type"] == "value_error":
         return detail["msg"].removeprefix("Value error, ")
     given = detail["input"]
-    wanted = _WANTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
-    return f"write {wanted}, not {'nothing' if given is None else repr(given)}"
+    instead = f"not {'nothing' if given is None else repr(given)}"
+    wanted = _WANTED.get(detail["type"])
+    if wanted is None and detail["msg"].startswith(_SHOULD_BE):
+        wanted = detail["msg"].removeprefix(_SHOULD_BE)
+    return f"{detail['msg']}, {instead}" if wanted is None else f"write {wanted}, {instead}"
 
 
 def known_keys(model: type[BaseModel], path: Path) -> list[str]:
