@@ -24,7 +24,7 @@ def demo(
         Path | None,
         typer.Option(
             "--json",
-            help="Write what was found to this file; with --once, the files it names stay.",
+            help="Write what was found to this file; the objects that it names stay.",
         ),
     ] = None,
     keep: Annotated[

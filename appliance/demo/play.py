@@ -52,16 +52,15 @@ def play(options: Options, console: Console) -> int:
     files_to_send, problems = sender.find_instances(folder)
     if not files_to_send:
         raise ApplianceError(f"{folder} holds no DICOM file that can be sent")
-    with (
-        work_folder(options.keep, stays=options.once and options.json is not None) as scratch,
-        set_up(scratch) as stage,
-    ):
+    named: list[Path] = []  # what the JSON names outlives a scratch folder
+    with work_folder(options.keep, named) as scratch, set_up(scratch) as stage:
         console.print(f"Working in {scratch}. Log: {stage.log}", markup=False, soft_wrap=True)
         _await(lambda: is_open(stage.receiver_port), stage, seconds=_START_SECONDS)
         with open_site(stage.config) as site:
             found = _send_and_follow(stage, site, files_to_send, console)
             document = _document(found, site, problems)
             if options.json is not None:
+                named += [Path(item.path) for item in document.objects]
                 options.json.write_text(json.dumps(document.as_data(), indent=2) + "\n")
             _print(document, console)
             if not options.once:
