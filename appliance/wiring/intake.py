@@ -35,7 +35,7 @@ from results_store.jobs import SendTo
 
 
 def build(site: Site, _stop: Stop) -> Service:
-    """Return the orchestrate role; files without a row are indexed."""
+    """Return the orchestrate role; files without a row are indexed first."""
     return Service(role=Role.ORCHESTRATE, step=orchestrator(site).step)
 
 

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from appliance.core.states import DeliveryEvent, DeliveryState, JobState, RouteState
+from results_store.indexing import IndexOutcome
 from results_store.store import Store
-from results_store.studies import IndexOutcome
 from tests.store import world
 from tests.store.world import LEASE, START, STUDY
 

@@ -45,11 +45,12 @@ from pipelines.manifest import Manifest, load_manifest
 from pipelines.series import read_volume
 from pipelines.volume import LabelMap
 from results_store.commands import CompletedRun, NewRun
+from results_store.indexing import InstanceFacts
 from results_store.jobs import SendTo
 from results_store.migrate import migrate
 from results_store.options import StoreOptions
+from results_store.schema.received import instance
 from results_store.store import Store, open_store
-from results_store.studies import InstanceFacts
 from tests.builders import mr_series
 
 ROOT = Path(__file__).parents[2]
@@ -216,7 +217,8 @@ class World:
 
     def forget_images(self) -> None:
         """Delete every image, as retention does."""
-        self.store.studies.forget_images(tuple(self.files))
+        with self.store.database.write() as connection:
+            connection.execute(instance.update().values(deleted_at=self.clock.now()))
         self.files.clear()
 
     def sources(self) -> WebSources:
