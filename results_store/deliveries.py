@@ -100,10 +100,11 @@ class Deliveries:
                 .values(not_before=not_before, reason=reason)
             )
 
-    def to_prove(self, now: datetime) -> tuple[Delivery, ...]:
-        """Return the SENT deliveries whose proof is due, destinations that are paused left out."""
+    def to_prove(self, now: datetime, *, destination: str) -> tuple[Delivery, ...]:
+        """Return the destination's SENT deliveries whose proof is due; () while it is paused."""
         query = (
             _joined()
+            .where(delivery.c.destination == destination)
             .where(delivery.c.state == DeliveryState.SENT, delivery.c.not_before <= now)
             .where(
                 ~exists().where(
