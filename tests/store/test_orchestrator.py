@@ -459,3 +459,63 @@ def test_an_accession_number_as_long_as_a_novel_is_cut(world: IntakeWorld) -> No
     world.receive(images)
     world.step()
     assert len(world.store.studies.instances(STUDY)) == 3
+
+
+def two_routes(world: IntakeWorld) -> None:
+    world.use(plan(), plan(route=route({"Modality": "MR"}, name="second")))
+
+
+def test_a_study_that_fails_lets_the_orchestrator_rest(world: IntakeWorld) -> None:
+    two_routes(world)
+    (name, *_) = world.receive(head())
+    world.step()
+    path = world.spool.path(name)
+    path.rename(path.with_suffix(".away"))
+    world.clock.advance(QUIET)
+    assert world.step() == timedelta(seconds=1)
+    assert world.step() == timedelta(seconds=1)
+
+
+def test_a_route_that_is_due_while_images_stream_in_lets_the_orchestrator_rest(
+    world: IntakeWorld,
+) -> None:
+    images = head()
+    world.receive(images[:2])
+    world.step()
+    world.clock.advance(QUIET - timedelta(milliseconds=100))
+    world.receive([ct_slices(slices=1, study_instance_uid=STUDY)[0]])
+    world.step()
+    world.clock.advance(timedelta(milliseconds=200))
+    world.receive([ct_slices(slices=1, study_instance_uid=STUDY)[0]])
+    assert world.step() == timedelta(milliseconds=800)
+    world.clock.advance(timedelta(milliseconds=800))
+    world.step()
+    assert len(world.jobs()) == 1
+
+
+def test_a_study_that_stays_unreadable_is_held_at_the_ceiling_and_left_alone(
+    world: IntakeWorld,
+) -> None:
+    two_routes(world)
+    (name, *_) = world.receive(head())
+    world.step()
+    world.spool.path(name).unlink()
+    world.restart()
+    world.pass_time(CEILING - timedelta(seconds=31))
+    assert world.state() is RouteState.OPEN
+    world.pass_time(timedelta(seconds=31))
+    assert world.state("brain") is world.state("second") is RouteState.HELD
+    assert "cannot be read" in world.decision().summary
+    assert world.store.studies.dirty() == ()
+    assert world.jobs() == ()
+
+
+def test_an_old_study_with_one_object_that_says_no_date_is_still_old(world: IntakeWorld) -> None:
+    world.use(plan(max_age=timedelta(days=2)))
+    world.receive(head(StudyDate="20070404"))
+    undated = encapsulated_pdf(StudyInstanceUID=STUDY)
+    undated.pop("StudyDate", None)
+    world.receive([undated])
+    world.pass_time(QUIET)
+    assert world.jobs() == ()
+    assert "older than 2 d" in world.decision().summary
