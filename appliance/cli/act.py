@@ -36,7 +36,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(link)
     groups = {
         "jobs": ("Runs of pipelines.", (list_jobs, retry, cancel, resubmit)),
-        "deliveries": ("Results on their way.", (list_deliveries, resend)),
+        "deliveries": ("Results on their way.", (list_deliveries, resend, cancel_delivery)),
         "users": ("Local accounts.", (list_users, add_user, password, disable_user)),
     }
     for name, (text, commands) in groups.items():
@@ -99,6 +99,17 @@ def resend(
         site.store.commands.resend(delivery)
         site.wake_all()
     console.print(f"delivery {delivery} is on its way again.")
+    return 0
+
+
+def cancel_delivery(
+    delivery: Annotated[int, typer.Argument(help="The number that `deliveries list` shows.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> int:
+    """End a delivery that waits or is held; nothing is sent."""
+    with open_site(config) as site:
+        site.store.commands.cancel_delivery(delivery)
+    console.print(f"delivery {delivery} is cancelled.")
     return 0
 
 

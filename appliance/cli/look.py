@@ -41,7 +41,7 @@ def check(
     """Check settings, pipelines, forms, folders; all problems at once."""
     settings = load(config)
     check_installation(settings)
-    warnings = diagnosis.warnings(settings)
+    warnings = diagnosis.warnings(settings) + diagnosis.stranded_so_far(settings)
     if peers:
         warnings += diagnosis.unreachable(settings)
     for line in warnings:
@@ -76,7 +76,7 @@ def explain(
 def status(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> int:
     """Print what is running, waiting, held and failed."""
     with open_site(config) as site:
-        overview = diagnosis.overview(site.store, site.spool, site.clock.now())
+        overview = diagnosis.overview(site.settings, site.store, site.spool, site.clock.now())
     if as_json:
         print_json(overview)
         return 0

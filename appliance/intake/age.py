@@ -11,7 +11,6 @@ from appliance.intake.options import Backfill
 
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # with dots: ACR-NEMA, still met
 _TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.\d{1,6})?")
-_SAYS_WHEN = ("StudyDate", "StudyTime", "TimezoneOffsetFromUTC")
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
 
 
@@ -33,8 +32,11 @@ def study_age(
     with another, makes no old study new. A date that is absent, broken or ahead of us blocks
     nothing.
     """
-    said = {tuple(_text(one, name) for name in _SAYS_WHEN) for one in images}
-    dates = [_taken_at(*texts, time_zone) for texts in said]
+    said = {
+        (_text(one, "StudyDate"), _text(one, "StudyTime"), _text(one, "TimezoneOffsetFromUTC"))
+        for one in images
+    }
+    dates = [_taken_at(on, at, offset, time_zone) for on, at, offset in said]
     taken_at = min((date for date in dates if date is not None), default=None)
     too_old = taken_at is not None and max_age is not None and now - taken_at > max_age
     return Age(taken_at=taken_at, too_old=too_old)

@@ -2,12 +2,18 @@
 
 import csv
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
 
+from appliance.core.clock import SystemClock
+from results_store.jobs import SendTo
+from results_store.options import StoreOptions
+from results_store.store import open_store
 from tests.appliance import PIPELINES, Appliance, command, settings, write
+from tests.store import world as rows
 
 
 def test_three_mistakes_are_three_lines_and_exit_code_78(tmp_path: Path) -> None:
@@ -75,3 +81,27 @@ def test_a_backup_of_a_running_appliance_is_whole(site: Appliance, tmp_path: Pat
 def test_lists_are_for_people_and_for_programs(site: Appliance, arguments: tuple[str, ...]) -> None:
     assert site.command(*arguments)
     assert yaml.safe_load(site.command(*arguments, "--json")) is not None
+
+
+def test_what_waits_for_something_that_left_the_settings_is_told(tmp_path: Path) -> None:
+    data = settings(tmp_path, 1)
+    path = write(tmp_path, data)
+    assert "wait for" not in command("check", "--config", str(path))
+    assert not (tmp_path / "data").exists()
+    command("status", "--config", str(path))  # makes the store
+    url = f"sqlite:///{tmp_path}/data/store.db"
+    with closing(open_store(StoreOptions(url=url), SystemClock())) as store:
+        job = rows.submit(store, send=(SendTo(destination="old-pacs", objects=("sr",)),))
+        rows.finish(store)
+        rows.submit(store, study="1.2.9")
+        (delivery,) = store.deliveries.of_study(job.study_instance_uid)
+    for said in (command("check", "--config", str(path)), command("status", "--config", str(path))):
+        assert "1 deliveries wait for destination 'old-pacs'" in said
+        assert "1 jobs wait for pipeline 'brain-mr'" in said
+    command("deliveries", "cancel", str(delivery.delivery_id), "--config", str(path))
+    assert "old-pacs" not in command("check", "--config", str(path))
+
+
+def test_a_second_orchestrator_on_the_same_folder_says_so_and_ends(site: Appliance) -> None:
+    said = site.command("orchestrate", code=1)
+    assert "another process runs `orchestrate`" in said
