@@ -23,6 +23,9 @@ from appliance.core.ports import Role
 LONGEST_WAIT = timedelta(seconds=1)
 _FAILURES_IN_A_ROW = 10
 _AFTER_FAILURE = timedelta(seconds=2)
+_LONGEST_START = timedelta(hours=1)  # what takes longer hangs
+_PATIENCE_USEC = 120_000_000
+_MANAGER_LISTENS = 5.0  # seconds in which the service manager takes a message
 
 
 @dataclass(slots=True)
@@ -109,6 +112,7 @@ def notify_manager(*lines: str) -> None:
         contextlib.suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
     ):
+        manager.settimeout(_MANAGER_LISTENS)  # one that reads no more must not hold us
         manager.sendto("\n".join(lines).encode(), address)
 
 
@@ -124,8 +128,9 @@ def watchdog_period() -> timedelta | None:
 class Watchdog:
     """Gives signs of life while no step takes longer than its limit."""
 
-    def __init__(self, clock: Clock, longest_step: timedelta) -> None:
+    def __init__(self, clock: Clock, longest_step: timedelta, *signs: str) -> None:
         self._clock = clock
+        self._signs = ("WATCHDOG=1", *signs)
         self._limit = longest_step.total_seconds()
         self._last = clock.monotonic()
         self._ended = threading.Event()
@@ -145,7 +150,18 @@ class Watchdog:
     def _run(self, pause: timedelta) -> None:
         while not self._ended.wait(pause.total_seconds()):
             if self._clock.monotonic() - self._last <= self._limit:
-                notify_manager("WATCHDOG=1")
+                notify_manager(*self._signs)
+
+
+@contextlib.contextmanager
+def getting_ready(clock: Clock) -> Iterator[None]:
+    """Ask the service manager for patience: a store or a spool can have much to catch up on."""
+    watchdog = Watchdog(clock, _LONGEST_START, f"EXTEND_TIMEOUT_USEC={_PATIENCE_USEC}")
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.stop()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +198,19 @@ def run_service(service: Service, listener: WakeupListener, stop: Stop, clock: C
             )
         if not stop.requested.is_set():
             listener.wait(min(wait, LONGEST_WAIT))
-    notify_manager("STOPPING=1")
+    _say_end(stop, clock)
     watchdog.stop()
     log_event(Event.SERVICE_STOPPED, role=service.role.value, process=os.getpid())
     return failures < _FAILURES_IN_A_ROW
+
+
+def _say_end(stop: Stop, clock: Clock) -> None:
+    """Tell the service manager that the role ends, or that READY=1 will come again.
+
+    After STOPPING=1 systemd takes the service for stopped and kills it when its time is over,
+    also if it says READY=1 once more.
+    """
+    if stop.reload:
+        notify_manager("RELOADING=1", f"MONOTONIC_USEC={int(clock.monotonic() * 1_000_000)}")
+    else:
+        notify_manager("STOPPING=1")

@@ -1,7 +1,8 @@
 """`appliance run`: every role as a child process, started again when it dies.
 
 The roles tell the supervisor that they are ready as they would tell systemd: by sd_notify to a
-socket. Exit code 78 (bad settings) of one role ends all: starting again would not help.
+socket. Exit code 78 (bad settings) of one role ends all: starting again would not help. Once all
+are ready it does not: the others work with settings that were good, and go on.
 """
 
 import contextlib
@@ -92,7 +93,7 @@ class Supervisor:
                 stop.requested.clear()
                 self._signal_all(signal.SIGHUP)
             for child in self._children:
-                if self._tend(child, environment) == EXIT_CONFIG:
+                if self._tend(child, environment) == EXIT_CONFIG and not announced:
                     return EXIT_CONFIG
             self._hear(messages)
             if not announced and self._all_ready():

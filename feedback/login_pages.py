@@ -109,7 +109,7 @@ def safe_next(target: str) -> str:
     """Return `target` if it is a path on this site, else the worklist."""
     parts = urlsplit(target)
     is_path = target.startswith("/") and not target.startswith("//")
-    plain = target.isprintable() and "\\" not in target
+    plain = target.isascii() and target.isprintable() and "\\" not in target
     return target if is_path and plain and not parts.scheme and not parts.netloc else "/"
 
 

@@ -70,7 +70,10 @@ class Shield:
         origin = headers.get("origin")
         if origin is None:
             return headers.get("sec-fetch-site") in (None, "same-origin", "none")
-        return urlsplit(origin).netloc in (headers.get("host"), self._own)
+        try:
+            return urlsplit(origin).netloc in (headers.get("host"), self._own)
+        except ValueError:
+            return False
 
     def _counted(self, receive: Receive) -> Receive:
         left = self._max

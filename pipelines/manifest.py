@@ -51,6 +51,10 @@ def _inside(text: str) -> str:
 FileName = Annotated[str, AfterValidator(_inside)]
 Name = Annotated[str, _matching(r"[a-z0-9][a-z0-9-]{0,62}", "a name: use a-z, 0-9 and hyphens")]
 Text = Annotated[str, Field(min_length=1)]
+# What becomes a Long String of DICOM (PS3.5 6.2): a backslash would part it in two values.
+Line = Annotated[
+    str, _matching(r"(?=.*\S)[^\\\x00-\x1f]{1,64}", "1 to 64 characters without a backslash")
+]
 WrittenCondition = Annotated[
     Condition, PlainValidator(parse_condition), WithJsonSchema({"type": "object"})
 ]
@@ -103,7 +107,10 @@ class Regulatory(Document):
     """Regulatory status; a cleared product names what cleared it."""
 
     status: RegulatoryStatus
-    reference: str = ""
+    # Stands in the description of each series of ours, which holds 64 characters in all.
+    reference: Annotated[
+        str, _matching(r"[^\\\x00-\x1f]{0,40}", "at most 40 characters without a backslash")
+    ] = ""
 
     @model_validator(mode="after")
     def _cleared_by_something(self) -> "Regulatory":
@@ -189,6 +196,7 @@ class Manifest(Document):
         str, _matching(r"[A-Za-z_]\w*\.py:[A-Za-z_]\w*", "an entry like pipeline.py:ClassName")
     ]
     title: Text
+    manufacturer: Line  # who made the model; the appliance names itself beside it
     intended_use: Text
     regulatory: Regulatory
     clinical_role: ClinicalRole

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels.processing import apply_color_lut, apply_voi
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
 
 from appliance.core.errors import BadInstance
 from pipelines.decode import Stored, decode_frame
@@ -218,6 +218,8 @@ def _grey(
 
 
 def _rescaled(dataset: Dataset, stored: Stored, frame_number: int | None) -> Float64:
+    if dataset.get("ModalityLUTSequence"):
+        return apply_modality_lut(stored, dataset).astype(np.float64)
     slope = frame_numbers(dataset, frame_number, PIXEL_VALUES, "RescaleSlope") or (1.0,)
     intercept = frame_numbers(dataset, frame_number, PIXEL_VALUES, "RescaleIntercept") or (0.0,)
     return stored.astype(np.float64) * slope[0] + intercept[0]

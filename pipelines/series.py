@@ -106,6 +106,8 @@ def _slices(dataset: FileDataset, index: int, name: str) -> tuple[Slice, ...]:
 def _one_series(datasets: Sequence[FileDataset]) -> None:
     for keyword, what in (
         ("SeriesInstanceUID", "series"),
+        ("PatientID", "patients"),
+        ("StudyInstanceUID", "studies"),
         ("FrameOfReferenceUID", "frames of reference"),
         ("Modality", "modalities"),
     ):

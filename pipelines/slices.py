@@ -42,12 +42,25 @@ def slices_of(dataset: Dataset, path_index: int, name: str) -> tuple[Slice, ...]
             raise BadInstance(f"{name}: has no {keyword}")
     if int(dataset.get("SamplesPerPixel") or 1) != 1:
         raise InputRefused(f"{name}: is a colour image; grey images are needed")
+    _readable_values(dataset, name)
     frames = int(dataset.get("NumberOfFrames") or 1)
     if "PerFrameFunctionalGroupsSequence" in dataset:
         return tuple(_enhanced(dataset, frames, path_index, name))
     if frames != 1:
         raise InputRefused(f"{name}: has {frames} frames but does not say where each one lies")
     return (_slice(dataset, (dataset,), None, path_index, name),)
+
+
+def _readable_values(dataset: Dataset, name: str) -> None:
+    """Refuse stored values whose meaning would have to be guessed."""
+    if dataset.get("ModalityLUTSequence"):
+        raise InputRefused(f"{name}: says its values by a Modality LUT, which is not supported")
+    stored, high = dataset.get("BitsStored"), dataset.get("HighBit")
+    is_native = not dataset.file_meta.TransferSyntaxUID.is_compressed
+    if is_native and None not in (stored, high) and int(high) >= int(stored):
+        raise InputRefused(
+            f"{name}: keeps its values in {stored} bits up to bit {high}, not in the lower ones"
+        )
 
 
 def _enhanced(dataset: Dataset, frames: int, path_index: int, name: str) -> Iterator[Slice]:
@@ -57,7 +70,7 @@ def _enhanced(dataset: Dataset, frames: int, path_index: int, name: str) -> Iter
     shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
     _one_stack(groups, name)
     for number, group in enumerate(groups, 1):
-        levels = tuple(_flat(group, shared[0]))
+        levels = (*_flat(group, shared[0]), dataset)
         yield _slice(dataset, levels, number, path_index, name)
 
 
@@ -108,9 +121,16 @@ def _slice(
         column=column / np.linalg.norm(column),
         matrix=(int(dataset.Rows), int(dataset.Columns)),
         spacing=(float(spacing[0]), float(spacing[1])),
-        slope=_number(levels, "RescaleSlope", 1.0),
-        intercept=_number(levels, "RescaleIntercept", 0.0),
+        slope=_slope(levels, where),
+        intercept=_number(levels, "RescaleIntercept", 0.0, where),
     )
+
+
+def _slope(levels: tuple[Dataset, ...], where: str) -> float:
+    slope = _number(levels, "RescaleSlope", 1.0, where)
+    if slope == 0:
+        raise BadInstance(f"{where}: RescaleSlope is 0, which makes all values the same")
+    return slope
 
 
 def _numbers(levels: tuple[Dataset, ...], keyword: str, count: int, where: str) -> Float64:
@@ -123,8 +143,11 @@ def _numbers(levels: tuple[Dataset, ...], keyword: str, count: int, where: str) 
     raise InputRefused(f"{where}: has no usable {keyword}, so its place in the patient is unknown")
 
 
-def _number(levels: tuple[Dataset, ...], keyword: str, default: float) -> float:
+def _number(levels: tuple[Dataset, ...], keyword: str, default: float, where: str) -> float:
     for level in levels:
         if level.get(keyword) is not None:
-            return float(level[keyword].value)
+            number = float(level[keyword].value)
+            if not np.isfinite(number):
+                raise BadInstance(f"{where}: {keyword} is {number}, which is no number")
+            return number
     return default

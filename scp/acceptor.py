@@ -313,6 +313,8 @@ class StorageServer(AssociationServer):
         self._guard = threading.Lock()
         self._associations: set[StorageAssociation] = set()
         self._most_connections = house.lobby.max_associations + 16
+        # A stranger who opens connections and says nothing must not take them all.
+        self._most_of_one = house.lobby.max_associations_per_peer + 8
         super().__init__(
             ae, listener.getsockname(), ae.ae_title, [], request_handler=StorageHandler
         )
@@ -341,8 +343,10 @@ class StorageServer(AssociationServer):
 
     def verify_request(self, request: object, client_address: object) -> bool:  # noqa: ARG002
         """Close connections at once that are beyond what could ever associate."""
+        address = client_address[0] if isinstance(client_address, tuple) else ""
         with self._guard:
-            return len(self._associations) < self._most_connections
+            of_one = sum(one.requestor.address == address for one in self._associations)
+            return len(self._associations) < self._most_connections and of_one < self._most_of_one
 
     def remember(self, association: StorageAssociation) -> None:
         """Count a connection."""

@@ -82,6 +82,7 @@ class Lobby:
         self._inside: Counter[str] = Counter()
         self._closed = False
         self.max_associations = options.max_associations
+        self.max_associations_per_peer = options.max_associations_per_peer
 
     def enter(self, caller: Caller) -> Admission:
         """Admit the caller and count it until `leave`, or say why not."""

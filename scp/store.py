@@ -79,13 +79,13 @@ class Reception:
             transfer_syntax_uid=transfer_syntax_uid,
             limit=self._options.max_message_bytes,
             writer=None,
-            fault=self._fault_before_data(command),
         )
-        if upload.fault is None:
-            try:
+        try:
+            upload.fault = self._fault_before_data(command)
+            if upload.fault is None:
                 upload.writer = self._spool.writer(self._provenance(caller, upload))
-            except OSError:
-                upload.fault = Outcome.NO_ROOM
+        except OSError:
+            upload.fault = Outcome.NO_ROOM
         return upload
 
     def _provenance(self, caller: Caller, upload: Upload) -> Provenance:

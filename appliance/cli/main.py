@@ -5,7 +5,6 @@ import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import click
 import typer
 
 from appliance.cli.common import errors
@@ -39,6 +38,7 @@ def command_line(first: str) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         help="Runs inference pipelines beside a PACS.",
+        result_callback=_exit_with,
     )
     app.callback()(_keep_names)
     wanted = [name for name, commands in _MODULES.items() if first in commands] or list(_MODULES)
@@ -49,9 +49,8 @@ def command_line(first: str) -> typer.Typer:
 
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
-    app = command_line(arguments[0] if arguments else "")
     try:
-        result = app(args=arguments, standalone_mode=False)
+        command_line(arguments[0] if arguments else "")(args=arguments)
     except ConfigError as error:
         for line in error.problems:
             errors.print(line, style="red", markup=False, soft_wrap=True)
@@ -61,14 +60,13 @@ def run(arguments: list[str]) -> int:
     except ApplianceError as error:
         errors.print(str(error), style="red", markup=False, soft_wrap=True)
         return EXIT_FAILED
-    except click.exceptions.Exit as ending:
-        return ending.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return 130
-    return result if isinstance(result, int) else 0
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else 0
+    return 0
+
+
+def _exit_with(code: int) -> None:
+    raise typer.Exit(code)
 
 
 def _keep_names() -> None:

@@ -1,6 +1,9 @@
 """`run` and the six roles."""
 
+import importlib
+import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,10 +16,10 @@ from appliance.core.clock import SystemClock
 from appliance.core.errors import ConfigError
 from appliance.core.log import Event, log_event, log_to_stderr
 from appliance.core.ports import Role
-from appliance.service import Stop, WakeupListener, run_service
+from appliance.service import Stop, WakeupListener, getting_ready, run_service
 from appliance.supervisor import Supervisor, die_with_supervisor
 from appliance.wiring.roles import build_service
-from appliance.wiring.site import Site, load, open_site
+from appliance.wiring.site import Site, open_site
 
 _HELP = {
     Role.RECEIVE: "Receive images (C-STORE, C-ECHO).",
@@ -68,13 +71,16 @@ def run_role(role: Role, config: Path) -> int:
     finally:
         site.close()
     if stop.reload:
+        # Until the new program listens, another one must not kill it; it reads the file after.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         os.execv(sys.executable, [sys.executable, "-m", "appliance", *sys.argv[1:]])  # noqa: S606
     return 0 if ended_well else 1
 
 
 def _serve(role: Role, site: Site, stop: Stop, config: Path) -> bool:
     with ExitStack() as ends:
-        service = build_service(role, site, stop)
+        with getting_ready(site.clock):
+            service = build_service(role, site, stop)
         ends.callback(service.close)
         # After the role is ours: a second process of it must not take the first one's wake-ups.
         listener = WakeupListener(site.folders.run, role)
@@ -88,9 +94,12 @@ def _serve(role: Role, site: Site, stop: Stop, config: Path) -> bool:
 
 
 def _is_good(config: Path) -> bool:
+    """Return whether a role could start with the settings, and with all that they name."""
     try:
-        load(config)
+        with open_site(config) as site:
+            importlib.import_module("appliance.wiring.checks").check_installation(site.settings)
     except ConfigError as error:
-        log_event(Event.SETTINGS_REFUSED, path=str(config), reason=str(error))
+        reason = str(error)
+        log_event(Event.SETTINGS_REFUSED, level=logging.ERROR, path=str(config), reason=reason)
         return False
     return True

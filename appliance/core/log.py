@@ -6,6 +6,7 @@ No key can hold a patient attribute: there is none for it.
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -63,6 +64,8 @@ KEYS = frozenset(
 )  # fmt: skip
 
 _LOGGER = logging.getLogger("appliance")
+# Their messages and warnings quote data sets and command sets of peers; ours are events.
+_QUOTING = ("pydicom", "pynetdicom", "highdicom")
 
 
 def log_event(event: Event, /, *, level: int = logging.INFO, **fields: object) -> None:
@@ -99,6 +102,7 @@ def log_to_stderr(*, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    # Its messages quote data sets and command sets of peers; ours are events.
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    for name in _QUOTING:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=rf"{name}(\.|$)")
     _LOGGER.setLevel(level)

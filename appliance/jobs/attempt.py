@@ -12,7 +12,6 @@ from appliance.core.clock import Clock
 from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.errors import PermanentPipelineError, StaleClaim
 from appliance.core.model import Job, PipelineResult, ResultObject
-from appliance.core.product import MANUFACTURER
 from appliance.jobs.folders import Digests
 from appliance.jobs.heartbeat import Heartbeat
 from appliance.jobs.local import Outcome, Task
@@ -175,7 +174,7 @@ class Attempt:
             pipeline_version=job.pipeline_version,
             pipeline_digest=job.pipeline_digest,
             title=manifest.title,
-            manufacturer=MANUFACTURER,
+            manufacturer=manifest.manufacturer,
             regulatory_label=manifest.regulatory.label,
             device_serial=options.device_serial,
             run_number=job.run_number,

@@ -1,5 +1,6 @@
 """What `check` looks at beyond the settings file: everything that it names."""
 
+import ssl
 from collections.abc import Callable
 
 from appliance.core.errors import ConfigError
@@ -10,9 +11,9 @@ from results_store.local_disk import check_local_disk
 
 
 def check_installation(settings: Settings) -> None:
-    """Raise ConfigError with everything wrong in pipelines, weights, forms and disk."""
+    """Raise ConfigError with all that is wrong in pipelines, weights, forms, disk and TLS."""
     problems: list[str] = []
-    for check in (_pipelines, load_forms, _disk):
+    for check in (_pipelines, load_forms, _disk, _tls):
         problems += _problems_of(check, settings)
     if problems:
         raise ConfigError(*problems)
@@ -32,3 +33,17 @@ def _pipelines(settings: Settings) -> None:
 
 def _disk(settings: Settings) -> None:
     check_local_disk(settings.store_url)
+
+
+def _tls(settings: Settings) -> None:
+    tls = settings.web.tls
+    if tls is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key)
+    except OSError as error:  # of which SSLError is one
+        raise ConfigError(
+            f"web.tls: {tls.certificate} and {tls.key} cannot be used together: "
+            f"{error.strerror or error}; name a PEM certificate and its own key, without a "
+            "password, which the appliance's user may read"
+        ) from None

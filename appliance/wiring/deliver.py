@@ -2,10 +2,8 @@
 
 import os
 import socket
-from contextlib import suppress
 from functools import partial
 
-from appliance.core.errors import BadInstance
 from appliance.core.ports import Role
 from appliance.delivery.courier import Courier
 from appliance.delivery.lane import NotFound
@@ -69,6 +67,7 @@ def _identity(site: Site, key: bytes, destination: str, study_uid: str) -> str |
 def _issuer_of_images(site: Site, study_uid: str) -> str | None:
     """Return the issuer as the received images have it, or None where no image is kept."""
     for instance in site.store.studies.instances(study_uid)[:1]:
-        with suppress(BadInstance):  # retention deletes it just now
-            return patient_identity(site.spool.path(instance.spool_name))[1]
+        path = site.image(instance.spool_name)
+        if path is not None:
+            return patient_identity(path)[1]
     return None

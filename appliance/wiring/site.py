@@ -10,7 +10,7 @@ from typing import Self
 
 from appliance.core.clock import Clock, SystemClock
 from appliance.core.documents import suggest
-from appliance.core.errors import ConfigError, StoreError
+from appliance.core.errors import BadInstance, ConfigError, StoreError
 from appliance.core.ports import Role
 from appliance.service import SocketWakeup
 from appliance.settings.load import load_settings
@@ -18,7 +18,7 @@ from appliance.settings.model import Settings
 from results_store.migrate import migrate
 from results_store.options import StoreOptions
 from results_store.store import Store, open_store
-from scp.spool import Spool
+from scp.spool import Spool, sync_folder
 
 _KEY_BYTES = 32
 
@@ -68,6 +68,17 @@ class Site:
         """Let go of the store."""
         if "store" in self.__dict__:
             self.store.close()
+
+    def image(self, spool_name: str) -> Path | None:
+        """Return the file of a received image, or None where it is no longer kept.
+
+        A row may outlive its file: retention deletes that first, and a store that is restored
+        knows images that are gone.
+        """
+        try:
+            return self.spool.path(spool_name)
+        except BadInstance:
+            return None
 
     def wake_all(self) -> None:
         """Tell every role that there may be work."""
@@ -147,3 +158,4 @@ def _make_key(path: Path) -> None:
         pass
     finally:
         temporary.unlink()
+    sync_folder(path.parent)  # what the store keeps under this key must not outlive it

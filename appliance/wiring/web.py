@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
@@ -60,7 +59,7 @@ def application(site: Site, options: WebOptions) -> FastAPI:
         WebSources(
             store=site.store,
             clock=site.clock,
-            image_path=partial(_kept, site),
+            image_path=site.image,
             results_folder=site.folders.results,
             patient_key_of_id=partial(patient_key, site.secret("patient-key")),
             manifests={
@@ -69,8 +68,3 @@ def application(site: Site, options: WebOptions) -> FastAPI:
             forms=load_forms(site.settings),
         ),
     )
-
-
-def _kept(site: Site, spool_name: str) -> Path | None:
-    path = site.spool.path(spool_name)
-    return path if path.is_file() else None

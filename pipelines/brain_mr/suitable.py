@@ -12,8 +12,11 @@ from appliance.core.model import Attributes
 _HEAD = ("BRAIN", "HEAD", "SKULL", "HEADNECK", "HEAD NECK", "HEAD AND NECK")
 _NO_CONTRAST = ("", "NO", "NONE", "N", "NO CONTRAST", "WITHOUT", "NATIVE")
 _SAYS_CONTRAST = re.compile(
-    r"(?i)(?<![a-z])(gado\w*|gad|gd|km|post[ _-]?(contrast|gad\w*|gd|km)?|c\+|\+c|\+gd|\+km"
-    r"|contrast[ _-]?enhanced|ce)(?![a-z])"
+    r"(?i)(\+[ _-]?(c|gd|km|gad\w*|contrast)"
+    r"|(?<![a-z])(gado\w*|gad|gd|km|post[ _-]?(contrast|gad\w*|gd|km|inj\w*)?|c\+|ce"
+    r"|contrast[ _-]?enhanced|(with|w/?)[ _-]?contrast"
+    r"|multihance|dotarem|magnevist|prohance|omniscan|clariscan|vueway|elucirem|primovist)"
+    r")(?![a-z])"
 )
 _SAYS_T1 = re.compile(r"(?i)t1|mp-?rage|spgr|bravo|tfe|flash|\bfspgr|vibe")
 _SAYS_OTHER = re.compile(
@@ -79,6 +82,10 @@ def _contrast(attributes: Attributes) -> Iterator[str]:
     agents = [text.strip() for text in _texts(attributes, "ContrastBolusAgent")]
     if any(agent.upper() not in _NO_CONTRAST for agent in agents):
         yield f"contrast agent was given ({', '.join(agents)}); native images are needed"
+        return
+    given = max(_numbers(attributes, "ContrastBolusVolume"), default=0.0)
+    if given > 0:
+        yield f"{given:g} mL of contrast agent were given; native images are needed"
         return
     said = _SAYS_CONTRAST.search(_description(attributes))
     if said:

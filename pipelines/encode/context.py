@@ -49,7 +49,8 @@ class RunContext:
 
     `created_at` is the job's; `time_zone` is the institution's, used for DICOM dates and times
     where the source says none. `institution` stands in where the source names none.
-    `uid_root` is a site's own root, None for `2.25.` UIDs.
+    `manufacturer` is the maker of the model. `uid_root` is a site's own root, None for `2.25.`
+    UIDs.
     """
 
     run_uid: str

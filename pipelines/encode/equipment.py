@@ -12,7 +12,7 @@ from pydicom import Dataset
 
 from appliance.core import product
 from appliance.core.model import Code
-from pipelines.encode.context import Model, RunContext
+from pipelines.encode.context import MAX_LO, Model, RunContext
 from pipelines.encode.terms import (
     ACQUISITION_EQUIPMENT,
     ARTIFICIAL_INTELLIGENCE,
@@ -42,7 +42,10 @@ def describe_equipment(
     dataset.DeviceSerialNumber = context.device_serial
     dataset.DeviceUID = product.APPLIANCE_DEVICE_UID
     dataset.SoftwareVersions = product.VERSION
-    dataset.InstitutionName = str(header.get("InstitutionName") or "") or context.institution
+    if header.get("InstitutionName"):
+        dataset["InstitutionName"] = header["InstitutionName"]
+    else:
+        dataset.InstitutionName = context.institution[:MAX_LO]
     dataset.ContributingEquipmentSequence = [
         _model(context, moment),
         _appliance(context, moment),

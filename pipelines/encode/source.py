@@ -91,7 +91,7 @@ def read_source(paths: Sequence[Path], volume: Volume) -> Source:
         pixel_spacing=_decimals(
             frame_numbers(header, first.frame_number, PIXEL_MEASURES, "PixelSpacing") or between
         ),
-        slice_thickness=_decimals(thickness or (gap,))[0],
+        slice_thickness=_decimals((thickness[0] if any(thickness) else gap,))[0],
         slice_gap=_decimals((gap,))[0],
         matrix=(volume.array.shape[1], volume.array.shape[2]),
         series_instance_uid=volume.series_instance_uid,

@@ -112,6 +112,11 @@ def test_values_that_the_standard_does_not_allow_stop_no_result(tmp_path: Path) 
         assert b"DA\x08\x0070-01-01" in path.read_bytes()
 
 
+def test_an_institution_of_the_source_is_copied_as_it_is(tmp_path: Path) -> None:
+    for result in read_back(tmp_path, phantoms.slices(InstitutionName=["North", "South"])):
+        assert result.InstitutionName == ["North", "South"]
+
+
 def test_an_empty_sequence_of_the_source_is_not_copied(tmp_path: Path) -> None:
     datasets = phantoms.slices(ProcedureCodeSequence=[], OtherPatientIDsSequence=[])
     series = phantoms.stored(tmp_path / "in", datasets)

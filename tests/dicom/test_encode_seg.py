@@ -94,6 +94,14 @@ def test_positions_are_those_of_the_source_digit_by_digit(tmp_path: Path) -> Non
     assert seg.FrameOfReferenceUID == series.datasets[0].FrameOfReferenceUID
 
 
+def test_a_slice_thickness_of_zero_is_taken_for_none(tmp_path: Path) -> None:
+    series = phantoms.stored(tmp_path / "in", phantoms.slices(SliceThickness=0))
+    path = saved(encoded(series), tmp_path)
+    (shared,) = dcmread(path).SharedFunctionalGroupsSequence
+    assert shared.PixelMeasuresSequence[0].SliceThickness == phantoms.GAP
+    assert dciodvfy_errors(path) == []
+
+
 def test_segments_are_coded_with_their_side_and_their_model(tmp_path: Path) -> None:
     series = phantoms.stored(tmp_path / "in")
     seg = dcmread(saved(encoded(series), tmp_path))

@@ -4,6 +4,7 @@ import json
 import logging
 import socket
 import struct
+from contextlib import ExitStack
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -104,6 +105,9 @@ def test_a_disk_that_fails_in_the_middle_is_answered_and_survived(
     (dataset,) = mr_slices(slices=1)
     with receiver(tmp_path) as running, association(running.port) as made:
         with monkeypatch.context() as patch:
+            patch.setattr(running.spool, "free_bytes", fails)
+            assert send_dataset(made, dataset) == 0xA700
+        with monkeypatch.context() as patch:
             patch.setattr("scp.incoming.IncomingInstance.write", fails)
             assert send_dataset(made, dataset) == 0xA700
         with monkeypatch.context() as patch:
@@ -202,6 +206,19 @@ def test_a_half_open_connection_blocks_nobody_and_is_closed_at_its_time(tmp_path
         connection.settimeout(20)
         echoscu(running.port)
         assert connection.recv(1) == b""
+
+
+def test_silent_connections_from_one_address_leave_room_for_another(tmp_path: Path) -> None:
+    with (
+        receiver(tmp_path, max_associations=2, max_associations_per_peer=1) as running,
+        ExitStack() as silent,
+    ):
+        for _ in range(30):
+            stranger = socket.create_connection(
+                (HOST, running.port), source_address=("127.0.0.2", 0)
+            )
+            silent.enter_context(stranger)
+        echoscu(running.port)
 
 
 def test_no_log_line_names_the_patient(

@@ -46,3 +46,10 @@ def brain(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
     out = folder / "out.json"
     command("demo", "--once", "--json", str(out), "--keep", str(folder / "kept"))
     return json.loads(out.read_text()), folder / "kept"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker have all tests of the brain study: the model runs once for them."""
+    for item in items:
+        if "brain" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("brain"))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from pydicom import dcmread
 
 from tests.builders import mr_series
 
@@ -15,3 +16,8 @@ def phantom_series(folder: Path, **attributes: object) -> list[Path]:
     pixels = np.full((10, 24, 32), 20, np.uint16)
     pixels[BLOCK] = 900
     return mr_series(folder, pixels=pixels, **attributes)
+
+
+def study_of(paths: list[Path]) -> str:
+    """Return the Study Instance UID of the first file."""
+    return str(dcmread(paths[0], stop_before_pixels=True).StudyInstanceUID)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 
 from appliance.core.product import APPLIANCE_DEVICE_UID
+from pipelines.registry import SHIPPED
 from tests.appliance import command
 from tests.builders import ct_series
 from tests.counterparts import dciodvfy_errors, dcmdump
@@ -70,7 +71,7 @@ def test_every_structure_lies_where_the_reference_has_it(
     report, _ = brain
     ours = _labels_in_source_frame(path_of(report, SEG))
     reference = _reference_in_source_frame()
-    names = json.loads((REFERENCE / "colormap.json").read_text())["labels"]
+    names = json.loads((SHIPPED["brain-mr"] / "colormap.json").read_text())["labels"]
     for number, name in enumerate(names):
         if number == 0:
             continue
@@ -82,7 +83,7 @@ def test_every_structure_lies_where_the_reference_has_it(
 def _labels_in_source_frame(path: Path) -> NDArray[np.uint8]:
     """Return the SEG as joined labels, shape (slices, rows, columns), slices as in the files."""
     segmentation = hd.seg.segread(path)
-    names = json.loads((REFERENCE / "colormap.json").read_text())["labels"]
+    names = json.loads((SHIPPED["brain-mr"] / "colormap.json").read_text())["labels"]
     uids = [dcmread(p, stop_before_pixels=True).SOPInstanceUID for p in head_paths()]
     masks = segmentation.get_pixels_by_source_instance(
         uids, ignore_spatial_locations=True, assert_missing_frames_are_empty=True

@@ -9,11 +9,14 @@ import pytest
 import yaml
 
 from appliance.core.clock import SystemClock
+from appliance.core.states import JobState
 from results_store.jobs import SendTo
 from results_store.options import StoreOptions
 from results_store.store import open_store
 from tests.appliance import PIPELINES, Appliance, command, settings, write
+from tests.counterparts import storescu
 from tests.store import world as rows
+from tests.system.phantom import study_of
 
 
 def test_three_mistakes_are_three_lines_and_exit_code_78(tmp_path: Path) -> None:
@@ -25,8 +28,8 @@ def test_three_mistakes_are_three_lines_and_exit_code_78(tmp_path: Path) -> None
     lines = path.read_text().splitlines()
     said = command("check", "--config", str(path), code=78)
     assert "3 problems" in said
-    for word in ("listen", "bright-volum", "3 parsecs"):
-        number = next(i for i, line in enumerate(lines, 1) if word in line)
+    for mistake in ("listen: x", "- bright-volum", "lease: 3 parsecs"):
+        number = next(i for i, line in enumerate(lines, 1) if line.strip() == mistake)
         assert f"appliance.yaml:{number}:" in said, said
     assert "listen" in said
     assert "did you mean 'bright-volume'" in said
@@ -61,7 +64,11 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert "No such command" in command("fly", code=2)
 
 
-def test_an_export_has_a_row_for_each_finding(site: Appliance, tmp_path: Path) -> None:
+def test_an_export_has_a_row_for_each_finding(
+    site: Appliance, tmp_path: Path, phantom: list[Path]
+) -> None:
+    storescu(site.receiver_port, phantom)
+    site.wait_for_jobs(study_of(phantom), JobState.DONE)
     site.command("export", str(tmp_path / "out"))
     with (tmp_path / "out" / "findings.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -8,8 +8,8 @@ from appliance.core.states import DeliveryState, JobState
 from tests.appliance import appliance, settings
 from tests.counterparts import free_port, orthanc, storescu
 from tests.postgres import postgres_server
-from tests.system.phantom import BLOCK_ML
-from tests.system.test_whole_way import results_in, study_of
+from tests.system.phantom import BLOCK_ML, study_of
+from tests.system.test_whole_way import results_in
 
 
 def test_a_study_goes_the_whole_way_on_postgresql(tmp_path: Path, phantom: list[Path]) -> None:

@@ -11,16 +11,12 @@ from appliance.core.states import DeliveryState, JobState, RouteState
 from tests.appliance import BRIGHT_ROUTE, Appliance, appliance, settings
 from tests.builders import ct_series
 from tests.counterparts import Orthanc, free_port, orthanc, storescu, wait_until
-from tests.system.phantom import BLOCK_ML, phantom_series
+from tests.system.phantom import BLOCK_ML, phantom_series, study_of
 
 RESULT_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.88.34": "sr",  # Comprehensive 3D SR
     "1.2.840.10008.5.1.4.1.1.66.4": "seg",
 }
-
-
-def study_of(paths: list[Path]) -> str:
-    return str(dcmread(paths[0], stop_before_pixels=True).StudyInstanceUID)
 
 
 def results_in(pacs: Orthanc, study: str) -> list[str]:

@@ -18,8 +18,10 @@ import pytest
 from appliance.core.crashpoints import VARIABLE, CrashPoint
 from appliance.core.model import Job
 from appliance.core.ports import Role
+from appliance.core.product import MANUFACTURER
 from appliance.core.states import JobEvent, JobState
-from tests.jobs_world import BRIGHT, TROUBLE, World, arm
+from pipelines.manifest import load_manifest
+from tests.jobs_world import BRIGHT, FOLDER_OF, TROUBLE, World, arm
 
 ROOT = Path(__file__).parents[2]
 
@@ -110,6 +112,17 @@ def test_features_of_the_acquisition_stand_beside_the_pipelines_own(world: World
     features = {(item.group, item.name) for item in world.store.results.features(job.job_id)}
     assert {("output", "volume_ml"), ("metadata", "manufacturer")} <= features
     assert ("output", "intensity_mean") in features
+
+
+def test_the_objects_name_the_models_maker_beside_the_appliances(world: World) -> None:
+    job = finish(world, world.submit())
+    maker = load_manifest(FOLDER_OF[BRIGHT]).manufacturer
+    assert maker
+    for item in world.store.results.objects(job.job_id):
+        dataset = pydicom.dcmread(world.results / item.path)
+        model, ours, *_ = dataset.ContributingEquipmentSequence
+        assert model.Manufacturer == maker
+        assert ours.Manufacturer == dataset.Manufacturer == MANUFACTURER != maker
 
 
 def test_a_shadow_job_has_objects_and_no_outbox(world: World) -> None:

@@ -87,10 +87,12 @@ def test_a_slice_beside_the_others_is_refused(tmp_path: Path) -> None:
 
 
 def test_several_orientations_are_refused_as_a_localiser(tmp_path: Path) -> None:
-    datasets = mr_slices(slices=3, series_instance_uid="1.2.3", frame_of_reference_uid="1.2.4")
-    datasets += mr_slices(
-        slices=3, series_instance_uid="1.2.3", frame_of_reference_uid="1.2.4", orientation=SAGITTAL
-    )
+    uids = {
+        "study_instance_uid": "1.2.2",
+        "series_instance_uid": "1.2.3",
+        "frame_of_reference_uid": "1.2.4",
+    }
+    datasets = mr_slices(slices=3, **uids) + mr_slices(slices=3, orientation=SAGITTAL, **uids)
     with pytest.raises(InputRefused, match=r"more than one orientation \(3 of 6 .*localiser"):
         read(tmp_path, datasets)
 
@@ -130,6 +132,20 @@ def test_images_of_two_series_are_refused(tmp_path: Path) -> None:
     datasets = mr_slices(slices=3) + mr_slices(slices=3, origin=(0.0, 0.0, 3.0))
     with pytest.raises(InputRefused, match="belong to 2 series"):
         read(tmp_path, datasets)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "other", "what"),
+    [("PatientID", "SOMEBODY-ELSE", "patients"), ("StudyInstanceUID", "1.2.3", "studies")],
+)
+def test_images_of_two_patients_or_studies_are_refused(
+    tmp_path: Path, keyword: str, other: str, what: str
+) -> None:
+    datasets = mr_slices(slices=6)
+    setattr(datasets[4], keyword, other)
+    with pytest.raises(InputRefused, match=f"belong to 2 {what}") as refused:
+        read(tmp_path, datasets)
+    assert other not in str(refused.value)
 
 
 def test_an_image_without_a_place_is_refused(tmp_path: Path) -> None:

@@ -55,6 +55,25 @@ def test_shipped_manifests_are_complete(name: str) -> None:
         assert manifest.regulatory.label.lower() in card.lower()
 
 
+def test_the_maker_is_named_and_fits_where_dicom_wants_it(tmp_path: Path) -> None:
+    assert load_manifest(SHIPPED["brain-mr"]).manufacturer == "neuroneural (Brainchop)"
+    maker = "manufacturer: Tests of the Clinical Deployment Appliance\n"
+    copy(tmp_path, maker)
+    assert "manufacturer: is missing" in problems(tmp_path)[0]
+    for wrong in ("M" * 65, "Makers \\ Sons", '" "'):
+        copy(tmp_path, maker, f"manufacturer: {wrong}\n")
+        assert ":7: manufacturer: " in problems(tmp_path)[0]
+
+
+@pytest.mark.parametrize("reference", ["K" * 50, "K1 \\ K2"])
+def test_a_label_that_would_be_cut_in_the_series_list_is_refused(
+    tmp_path: Path, reference: str
+) -> None:
+    regulatory = f"regulatory: {{status: cleared, reference: '{reference}'}}"
+    copy(tmp_path, "regulatory: {status: research}", regulatory)
+    assert "regulatory.reference: " in problems(tmp_path)[0]
+
+
 def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     copy(tmp_path, "kind: python", "kind: perl\ntitel: x")
     text = (tmp_path / "pipeline.yaml").read_text().replace("version: 1.0.0", "version: one")

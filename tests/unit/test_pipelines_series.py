@@ -12,7 +12,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from appliance.core.errors import BadInstance, InputRefused
 from pipelines.decode import decode_frames
 from pipelines.series import read_volume
-from tests.builders import ct_slices, mr_slices, set_pixels, write, write_all
+from tests.builders import ct_series, ct_slices, mr_series, mr_slices, set_pixels, write, write_all
 from tests.reformat import LEG, Storage, cropped, head_paths, restored
 
 MR_SMALL = {  # 64 x 64, shipped with pydicom
@@ -51,6 +51,103 @@ def test_attributes_are_those_that_all_images_share() -> None:
     assert attributes["PatientAge"] == ("041Y",)
     assert "SOPInstanceUID" not in attributes
     assert not {"PatientName", "PatientID", "PatientBirthDate"} & attributes.keys()
+
+
+def test_what_all_frames_of_an_enhanced_object_share_is_an_attribute(
+    part: list[Path], tmp_path: Path
+) -> None:
+    """Scanners write the echo time frame by frame also where all frames have the same one."""
+    [path] = restored(part, tmp_path, Storage.ENHANCED)
+    dataset = dcmread(path)
+    del dataset.SharedFunctionalGroupsSequence[0].MREchoSequence
+    for groups in dataset.PerFrameFunctionalGroupsSequence:
+        echo = Dataset()
+        echo.EffectiveEchoTime = 110.0
+        groups.MREchoSequence = [echo]
+    attributes = read_volume([write(dataset, tmp_path / "echo.dcm")]).attributes
+    assert attributes["EffectiveEchoTime"] == (110.0,)
+    assert {"DimensionIndexValues", "InStackPositionNumber"} & {
+        element.keyword for element in groups.FrameContentSequence[0]
+    }
+    differ = {"DimensionIndexValues", "InStackPositionNumber", "ImagePositionPatient"}
+    assert not differ & attributes.keys()
+
+
+def test_an_age_that_is_not_written_is_told_by_the_birth_date(tmp_path: Path) -> None:
+    """A child is no adult because its scanner leaves Patient's Age out."""
+    dates = {"PatientAge": None, "PatientBirthDate": "20091104", "StudyDate": "20251103"}
+    attributes = read_volume(mr_series(tmp_path / "child", **dates)).attributes
+    assert attributes["PatientAge"] == ("015Y",)
+    assert "PatientBirthDate" not in attributes
+    dates["StudyDate"] = "20251104"
+    assert read_volume(mr_series(tmp_path / "later", **dates)).attributes["PatientAge"] == ("016Y",)
+
+
+@pytest.mark.parametrize("birth", ["", "00010101", "20300101", "19810229"])
+def test_a_birth_date_that_cannot_be_tells_no_age(tmp_path: Path, birth: str) -> None:
+    volume = read_volume(mr_series(tmp_path, PatientAge=None, PatientBirthDate=birth))
+    assert "PatientAge" not in volume.attributes
+
+
+def test_a_contrast_agent_that_is_coded_only_is_named(tmp_path: Path) -> None:
+    agent = Dataset()
+    agent.CodeValue, agent.CodingSchemeDesignator = "386961009", "SCT"
+    agent.CodeMeaning = "Gadobutrol"
+    paths = mr_series(tmp_path, ContrastBolusAgent="", ContrastBolusAgentSequence=[agent])
+    assert read_volume(paths).attributes["ContrastBolusAgent"] == ("Gadobutrol",)
+
+
+def test_values_behind_a_modality_lut_are_refused_rather_than_taken_raw(tmp_path: Path) -> None:
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [4096, 0, 16], "HU"
+    table.LUTData = bytes(8192)
+    paths = ct_series(
+        tmp_path, RescaleSlope=None, RescaleIntercept=None, ModalityLUTSequence=[table]
+    )
+    with pytest.raises(InputRefused, match="Modality LUT"):
+        read_volume(paths)
+
+
+def test_values_that_are_not_in_the_lower_bits_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputRefused, match="12 bits up to bit 15"):
+        read_volume(mr_series(tmp_path, BitsStored=12, HighBit=15))
+
+
+@pytest.mark.parametrize("slope", ["0", "inf", "nan"])
+def test_a_rescale_slope_that_makes_no_number_is_a_bad_instance(tmp_path: Path, slope: str) -> None:
+    paths = mr_series(tmp_path, RescaleSlope="1.0", RescaleIntercept="0")
+    for path in paths:
+        written = b"\x28\x00\x53\x10DS\x04\x001.0 "
+        content = path.read_bytes()
+        assert written in content
+        path.write_bytes(content.replace(written, written[:-4] + slope.ljust(4).encode()))
+    with pytest.raises(BadInstance, match="RescaleSlope"):
+        read_volume(paths)
+
+
+def test_a_rescale_that_stands_above_the_frames_groups_is_applied(
+    part: list[Path], tmp_path: Path
+) -> None:
+    """Multi-frame objects that are not enhanced ones keep it there (PS3.3 A.8.3)."""
+    [path] = restored(part, tmp_path, Storage.ENHANCED)
+    before = read_volume([path]).array
+    dataset = dcmread(path)
+    for groups in (
+        *dataset.SharedFunctionalGroupsSequence,
+        *dataset.PerFrameFunctionalGroupsSequence,
+    ):
+        if "PixelValueTransformationSequence" in groups:
+            del groups.PixelValueTransformationSequence
+    plain = read_volume([write(dataset, tmp_path / "plain.dcm")]).array
+    dataset.RescaleSlope, dataset.RescaleIntercept = 2, -7
+    found = read_volume([write(dataset, tmp_path / "rescaled.dcm")]).array
+    np.testing.assert_array_equal(found, 2 * plain - 7)
+    assert before.shape == found.shape
+
+
+def test_a_number_that_is_none_is_as_good_as_absent(tmp_path: Path) -> None:
+    paths = mr_series(tmp_path, B1rms=float("nan"), DiffusionBValue=float("inf"))
+    assert not {"B1rms", "DiffusionBValue"} & read_volume(paths).attributes.keys()
 
 
 def test_an_enhanced_object_gives_the_same_volume_with_frame_numbers(

@@ -105,6 +105,15 @@ def test_rescaled_units_are_windowed_not_stored_ones(tmp_path: Path) -> None:
     assert decoded(render_frame(path)).flat[100] == 129
 
 
+def test_values_behind_a_modality_lut_are_windowed_behind_it(tmp_path: Path) -> None:
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [256, 0, 16], "US"
+    table.LUTData = (1000 + 2 * np.arange(256, dtype="<u2")[::-1]).tobytes()
+    lut = {"ModalityLUTSequence": Sequence([table]), "WindowCenter": "1256", "WindowWidth": "512"}
+    image = decoded(render_frame(write(tmp_path / "a.dcm", RAMP, **lut)))
+    assert (image[0, 0], image[-1, -1]) == (255, 0)
+
+
 def test_a_sigmoid_is_half_way_at_its_centre(tmp_path: Path) -> None:
     path = write(
         tmp_path / "a.dcm",

@@ -12,7 +12,14 @@ import pytest
 
 from appliance.core.clock import SystemClock
 from appliance.core.ports import Role
-from appliance.service import Service, SocketWakeup, Stop, WakeupListener, run_service
+from appliance.service import (
+    Service,
+    SocketWakeup,
+    Stop,
+    WakeupListener,
+    notify_manager,
+    run_service,
+)
 from appliance.supervisor import EXIT_CONFIG, Supervisor
 
 CLOCK = SystemClock()
@@ -85,6 +92,44 @@ def test_a_role_says_that_it_is_ready_and_that_it_stops(
         listener.close()
 
 
+def test_a_role_that_reads_its_settings_again_is_not_taken_for_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "n"))
+        manager.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
+        stop = Stop(reload=True)
+        stop.requested.set()
+        listener = WakeupListener(tmp_path, Role.WORK)
+        run_service(Service(role=Role.WORK, step=lambda: timedelta(0)), listener, stop, CLOCK)
+        assert manager.recv(100) == b"READY=1"
+        first, second = manager.recv(100).splitlines()
+        assert first == b"RELOADING=1"
+        assert second.startswith(b"MONOTONIC_USEC=")
+        listener.close()
+
+
+def test_a_service_manager_that_reads_no_more_holds_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other,
+    ):
+        manager.bind(str(tmp_path / "n"))
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                other.sendto(b"x", str(tmp_path / "n"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
+        monkeypatch.setattr("appliance.service._MANAGER_LISTENS", 0.1)
+        thread = threading.Thread(target=notify_manager, args=("STOPPING=1",), daemon=True)
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
 @pytest.fixture
 def supervised(tmp_path: Path):
     actor = tmp_path / "actor.py"
@@ -136,3 +181,24 @@ def test_bad_settings_of_one_role_end_all_with_78(supervised) -> None:
     thread.start()
     thread.join(60)
     assert codes == [EXIT_CONFIG]
+
+
+def test_bad_settings_that_come_later_end_one_role_alone_until_they_are_good(
+    supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _, codes, thread = supervised
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(folder / "n"))
+        manager.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "n"))
+        thread.start()
+        while manager.recv(100) != b"READY=1":
+            pass
+    (folder / "bad-settings").touch()
+    (first,) = _pids(folder, "web")
+    os.kill(first, signal.SIGKILL)
+    _until(lambda: len(_pids(folder, "web")) >= 3)  # came again twice
+    (folder / "bad-settings").unlink()
+    _until(lambda: any(Path(f"/proc/{pid}/stat").exists() for pid in _pids(folder, "web")))
+    assert codes == []
+    assert len(_pids(folder, "work")) == 1

@@ -8,14 +8,14 @@ import pytest
 from appliance.core.errors import ConfigError
 from appliance.core.model import FeedbackEntry, Job
 from feedback.forms import Refused, parse_form, read_answers
-from tests.web.world import ROOT, World, hidden, log_in
+from tests.web.world import ROOT, World, enter, hidden
 
 GOOD = {"agreement": "partly", "reasons": ["outline-too-large", "lesion"], "comment": "near"}
 
 
 @pytest.fixture
-def reader(client: httpx.Client) -> httpx.Client:
-    log_in(client)
+def reader(client: httpx.Client, world: World) -> httpx.Client:
+    enter(client, world)
     return client
 
 
@@ -80,7 +80,7 @@ def test_another_session_s_token_is_refused(
 ) -> None:
     page = reader.get(f"/studies/{study}").text
     with httpx.Client(base_url=base) as other:
-        log_in(other)
+        enter(other, world)
         where = f"/studies/{study}/runs/{job.job_id}/feedback"
         assert other.post(where, data={**fields(page), **GOOD}).status_code == 403
     assert said(world, job) == ()

@@ -19,14 +19,14 @@ from tests.web.world import (
     SPOT,
     SPOT_COLOR,
     World,
+    enter,
     hidden,
-    log_in,
 )
 
 
 @pytest.fixture
-def reader(client: httpx.Client) -> httpx.Client:
-    log_in(client)
+def reader(client: httpx.Client, world: World) -> httpx.Client:
+    enter(client, world)
     return client
 
 
@@ -120,8 +120,8 @@ def test_what_is_no_uid_is_not_found(reader: httpx.Client, uid: str) -> None:
     assert reader.get(f"/studies/{uid}").status_code == 404
 
 
-def test_pictures_need_a_session(client: httpx.Client, base: str, study: str) -> None:
-    log_in(client)
+def test_pictures_need_a_session(client: httpx.Client, world: World, base: str, study: str) -> None:
+    enter(client, world)
     frames, _, slices = addresses(client.get(f"/studies/{study}").text)
     assert httpx.get(f"{base}{frames}{slices[0]}.png").status_code == 303
 

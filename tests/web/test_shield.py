@@ -45,6 +45,11 @@ def test_a_body_larger_than_any_form_is_refused(client: httpx.Client) -> None:
     assert client.get("/login").status_code == 200
 
 
+def test_an_origin_that_is_no_address_is_another_site(client: httpx.Client) -> None:
+    answer = client.post("/login", data={}, headers={"Origin": "http://["})
+    assert answer.status_code == 403
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE"])
 def test_other_methods_are_refused(client: httpx.Client, method: str) -> None:
     assert client.request(method, "/").status_code == 405

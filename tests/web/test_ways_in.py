@@ -17,6 +17,7 @@ from tests.web.world import (
     PASSWORD,
     START,
     World,
+    enter,
     hidden,
     log_in,
     phantom,
@@ -146,7 +147,7 @@ def test_an_unsigned_request_asks_for_a_login_and_then_goes_on_to_the_study(
 def visitor(client: httpx.Client, world: World, tmp_path: Path) -> httpx.Client:
     """Logged in, on a site that also has a study without an accession number."""
     world.receive(phantom(tmp_path / "more", AccessionNumber=""))
-    log_in(client)
+    enter(client, world)
     return client
 
 
@@ -257,6 +258,7 @@ def test_a_login_that_another_site_posts_is_refused(client: httpx.Client) -> Non
         "",
         "x",
         "/\nx",
+        "/\N{EURO SIGN}",
     ],
 )
 def test_nothing_but_a_path_of_ours_is_gone_on_to(target: str) -> None:
