@@ -10,6 +10,14 @@ from appliance.routing.values import Values, clean, holds, near_miss, vr_of
 
 _WITHHELD_GROUPS = (0x0010, 0x0012, 0x0038)  # patient, clinical trial subject, visit
 _INTEGERS = frozenset({"IS", "US", "SS", "UL", "SL"})
+_VERBS = {
+    Operator.EQUALS: "is",
+    Operator.IN: "is one of",
+    Operator.ABSENT_OR_IN: "is absent or one of",
+    Operator.MATCHES: "matches",
+    Operator.AT_LEAST: "is at least",
+    Operator.AT_MOST: "is at most",
+}
 _LONGEST = 64  # letters of a received value that are shown
 _MOST = 3  # different values of one series that are shown
 
@@ -23,10 +31,10 @@ def is_withheld(attribute: str) -> bool:
 
 
 def text(condition: Condition) -> str:
-    """Return the condition nearly as it is written in YAML, in one line."""
+    """Return the condition in plain words, in one line."""
     match condition:
         case Test():
-            return f"{condition.attribute} {condition.operator} {_wanted(condition)}"
+            return f"{condition.attribute} {_test_text(condition)}"
         case AllOf():
             return " and ".join(_bracketed(part) for part in condition.parts) or "always"
         case AnyOf():
@@ -42,9 +50,13 @@ def _bracketed(condition: Condition) -> str:
     return f"({inner})" if isinstance(condition, AllOf | AnyOf) else inner
 
 
+def _test_text(test: Test) -> str:
+    if test.operator is Operator.EXISTS:
+        return "has a value" if test.value else "has no value"
+    return f"{_VERBS[test.operator]} {_wanted(test)}"
+
+
 def _wanted(test: Test) -> str:
-    if isinstance(test.value, bool):
-        return "true" if test.value else "false"
     if is_withheld(test.attribute) and not isinstance(test.value, float):
         return "what the rule says"
     if isinstance(test.value, tuple):
@@ -119,7 +131,7 @@ def shortfall(condition: Condition, images: Sequence[Attributes]) -> str:
 def _shortfall_of(test: Test, what: str) -> str:
     wanted = _wanted(test)
     if is_withheld(test.attribute):
-        return f"{test.attribute} ({what}) is not {test.operator} {wanted}"
+        return f"{test.attribute} {what}, but must be such that it {_test_text(test)}"
     match test.operator:
         case Operator.EQUALS:
             ending = f", not {wanted}"

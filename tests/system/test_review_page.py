@@ -54,8 +54,8 @@ def test_everything_is_seen_at_1280_by_900_without_scrolling_sideways(page: Page
 
 
 def test_the_letters_stand_around_the_picture(page: Page) -> None:
-    letters = page.locator(".edge").all_inner_texts()
-    assert sorted(letters) == ["A", "F", "H", "P"]
+    letters = page.locator(".letter").all_inner_texts()
+    assert sorted(text.split()[-1] for text in letters) == ["A", "F", "H", "P"]
 
 
 def test_the_page_is_kept_as_a_picture(page: Page, tmp_path: Path) -> None:

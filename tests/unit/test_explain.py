@@ -47,11 +47,11 @@ def test_a_folder_that_matches_is_explained_series_by_series(tmp_path: Path) -> 
             "lowest SliceThickness (1, not 4)"
         ),
         "  series 1 't1 mprage'",
-        "    yes Modality equals MR  (found: MR)",
-        "    yes brain-mr/t1: MRAcquisitionType equals 3D  (found: 3D)",
+        "    yes Modality is MR  (found: MR)",
+        "    yes brain-mr/t1: MRAcquisitionType is 3D  (found: 3D)",
         "  series 2 'localizer'",
-        "    yes Modality equals MR  (found: MR)",
-        "    yes brain-mr/t1: MRAcquisitionType equals 3D  (found: 3D)",
+        "    yes Modality is MR  (found: MR)",
+        "    yes brain-mr/t1: MRAcquisitionType is 3D  (found: 3D)",
     )
 
 
@@ -62,8 +62,8 @@ def test_a_folder_that_does_not_match_is_explained_as_json_too(tmp_path: Path) -
     assert (told["rule"], told["matched"], told["inputs"]) == ("brain", False, [])
     assert told["summary"].startswith("not run: no series meets all conditions")
     assert [(r["condition"], r["found"], r["holds"]) for r in told["reasons"]] == [
-        ("Modality equals MR", "CT", False),
-        ("brain-mr/t1: MRAcquisitionType equals 3D", "absent", False),
+        ("Modality is MR", "CT", False),
+        ("brain-mr/t1: MRAcquisitionType is 3D", "absent", False),
     ]
 
 

@@ -39,9 +39,9 @@ def test_each_candidate_has_a_reason_for_each_condition_also_when_nothing_matche
     assert not decision.matched
     assert decision.inputs == ()
     assert [(r.condition, r.found, r.holds, r.series_instance_uid) for r in decision.reasons] == [
-        ("Modality equals MR", "MR", True, "1.5"),
-        ("SliceThickness at_most 1.5", "5.0", False, "1.5"),
-        ("brain-mr/t1: MRAcquisitionType equals 3D", "3D", True, "1.5"),
+        ("Modality is MR", "MR", True, "1.5"),
+        ("SliceThickness is at most 1.5", "5.0", False, "1.5"),
+        ("brain-mr/t1: MRAcquisitionType is 3D", "3D", True, "1.5"),
     ]
 
 
@@ -87,8 +87,8 @@ def test_joined_conditions_are_one_reason_with_everything_that_was_found() -> No
     when = {"any": [{"Manufacturer": "GE"}, {"EchoTime": {"at_most": 5}}], "not": {"Rows": 4}}
     decision = decide(route(when), study(series("1", Manufacturer="X")), one_pipeline())
     assert [(r.condition, r.found, r.holds) for r in decision.reasons] == [
-        ("Manufacturer equals GE or EchoTime at_most 5", "Manufacturer X, EchoTime absent", False),
-        ("not Rows equals 4", "4", False),
+        ("Manufacturer is GE or EchoTime is at most 5", "Manufacturer X, EchoTime absent", False),
+        ("not Rows is 4", "4", False),
     ]
 
 
@@ -146,7 +146,7 @@ def test_series_without_images_are_no_candidates_and_the_reason_says_so() -> Non
         ([{"highest": "SliceThickness"}], "1", "highest SliceThickness (1.2, not 1)"),
         ([{"most": "images"}], "2", "most images (4, not 3)"),
         ([{"fewest": "images"}], "1", "fewest images (2, not 3)"),
-        ([{"meets": {"Manufacturer": "B"}}], "2", "it meets Manufacturer equals B"),
+        ([{"meets": {"Manufacturer": "B"}}], "2", "it meets Manufacturer is B"),
         ([{"highest": "EchoTime"}, {"most": "images"}], "3", "highest EchoTime (5, not absent)"),
         ([], "1", "no preference tells them apart, the lower series number decides"),
     ],
