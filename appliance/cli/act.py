@@ -47,8 +47,8 @@ def add_to(app: typer.Typer) -> None:
     add_group(
         app,
         "deliveries",
-        "List or resend results on their way to a destination.",
-        (list_deliveries, resend),
+        "List, resend or cancel results on their way.",
+        (list_deliveries, resend, cancel_delivery),
     )
 
 
@@ -110,6 +110,17 @@ def resend(
         site.store.commands.resend(delivery)
         site.wake_all()
     console.print(f"delivery {delivery} is on its way again.")
+    return 0
+
+
+def cancel_delivery(
+    delivery: Annotated[int, typer.Argument(help="The number that `deliveries list` shows.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> int:
+    """End a delivery that waits or is held; nothing is sent."""
+    with open_site(config) as site:
+        site.store.commands.cancel_delivery(delivery)
+    console.print(f"delivery {delivery} is cancelled.")
     return 0
 
 

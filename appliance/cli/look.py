@@ -46,7 +46,7 @@ def check(
     """Check settings, pipelines, weights, forms: all mistakes."""
     settings = load(config)
     check_installation(settings)
-    for line in diagnosis.warnings(settings):
+    for line in diagnosis.warnings(settings) + diagnosis.stranded_so_far(settings):
         console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
     counts = f"{_count(settings.routes, 'route')}, {_count(settings.pipelines, 'pipeline')}"
     console.print(f"{config}: good ({counts}).", markup=False, soft_wrap=True)
@@ -80,7 +80,7 @@ def explain(
 def status(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> int:
     """Print what is running, waiting, held and failed."""
     with open_site(config) as site:
-        overview = diagnosis.overview(site.store, site.spool, site.clock.now())
+        overview = diagnosis.overview(site.settings, site.store, site.spool, site.clock.now())
     if as_json:
         print_json(overview)
         return 0

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import typer
@@ -77,19 +78,19 @@ def run_role(role: Role, config: Path) -> int:
 
 
 def _serve(role: Role, site: Site, stop: Stop, config: Path) -> bool:
-    listener = WakeupListener(site.folders.run, role)
-    with getting_ready(site.clock):
-        service = build_service(role, site, stop)
-    try:
+    with ExitStack() as ends:
+        with getting_ready(site.clock):
+            service = build_service(role, site, stop)
+        ends.callback(service.close)
+        # After the role is ours: a second process of it must not take the first one's wake-ups.
+        listener = WakeupListener(site.folders.run, role)
+        ends.callback(listener.close)
         while True:
             ended_well = run_service(service, listener, stop, site.clock)
             if not stop.reload or _is_good(config):
                 return ended_well
             stop.reload = False
             stop.requested.clear()
-    finally:
-        service.close()
-        listener.close()
 
 
 def _is_good(config: Path) -> bool:

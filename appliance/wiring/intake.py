@@ -28,6 +28,7 @@ from appliance.routing.rules import Route, attributes_needed
 from appliance.service import Service, Stop
 from appliance.settings.model import Settings
 from appliance.settings.work import RouteSettings
+from appliance.wiring.alone import alone
 from appliance.wiring.catalogue import installed
 from appliance.wiring.nodes import series_counts
 from appliance.wiring.site import Site, load, open_site
@@ -35,8 +36,12 @@ from results_store.jobs import SendTo
 
 
 def build(site: Site, _stop: Stop) -> Service:
-    """Return the orchestrate role; files without a row are indexed."""
-    return Service(role=Role.ORCHESTRATE, step=orchestrator(site).step)
+    """Return the orchestrate role; files without a row are indexed first.
+
+    Two at once would each close a route without the images that the other one indexes.
+    """
+    let_go = alone(site.folders.run, Role.ORCHESTRATE)
+    return Service(role=Role.ORCHESTRATE, step=orchestrator(site).step, close=let_go)
 
 
 def intake_options(settings: Settings) -> IntakeOptions:
