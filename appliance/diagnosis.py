@@ -1,17 +1,22 @@
 """What `check` and `status` say beyond the settings' own rules. Reads; changes nothing."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
-from appliance.core.errors import PeerError
+from appliance.core.clock import SystemClock
+from appliance.core.errors import PeerError, StoreError
 from appliance.core.model import Delivery, Job
 from appliance.core.quantities import format_size
 from appliance.core.states import DeliveryState, JobState
 from appliance.settings.model import Settings
 from appliance.wiring.nodes import client_of
-from results_store.store import Store
+from results_store.options import StoreOptions, parse_url, sqlite_file
+from results_store.store import Store, open_store
 from scp.spool import Spool
 
 _NEWEST = 1000
@@ -20,6 +25,8 @@ _NEWEST = 1000
 def warnings(settings: Settings) -> list[str]:
     """Return a sentence for everything that works but that a sysadmin should know."""
     found = []
+    if not _can_be_made(settings.appliance.data_dir):
+        found.append(f"{settings.appliance.data_dir}: this user cannot write there")
     if not settings.routes:
         found.append("no routes: images are received and kept, nothing runs")
     if not settings.receiver.peers and not settings.receiver.accept_unknown_peers:
@@ -39,6 +46,11 @@ def warnings(settings: Settings) -> list[str]:
     return found
 
 
+def _can_be_made(folder: Path) -> bool:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
 def unreachable(settings: Settings) -> list[str]:
     """Return a sentence for every destination that does not answer a C-ECHO."""
     found = []
@@ -50,7 +62,39 @@ def unreachable(settings: Settings) -> list[str]:
     return found
 
 
-def overview(store: Store, spool: Spool, now: datetime) -> dict[str, object]:
+def stranded(settings: Settings, store: Store) -> list[str]:
+    """Return a sentence for what waits for a destination or pipeline that the settings lack."""
+    deliveries, jobs = store.deliveries.under_way(), store.jobs.unfinished()
+    return [
+        *(
+            f"{count} deliveries wait for destination {name!r}, which the settings do not have; "
+            "put it back, or end them with `appliance deliveries cancel`"
+            for name, count in deliveries.items()
+            if name not in settings.destinations
+        ),
+        *(
+            f"{count} jobs wait for pipeline {name!r}, which the settings do not have; "
+            "put it back, or end them with `appliance jobs cancel`"
+            for name, count in jobs.items()
+            if name not in settings.pipelines
+        ),
+    ]
+
+
+def stranded_so_far(settings: Settings) -> list[str]:
+    """Return what `stranded` says of the store, if there is one yet; make and change none."""
+    options = StoreOptions(url=settings.store_url)
+    file = sqlite_file(parse_url(options.url))
+    if file is not None and not file.exists():
+        return []
+    try:
+        with closing(open_store(options, SystemClock())) as store:
+            return stranded(settings, store)
+    except StoreError as error:
+        return [f"the store was not looked at: {error}"]
+
+
+def overview(settings: Settings, store: Store, spool: Spool, now: datetime) -> dict[str, object]:
     """Return what is running, waiting, held and failed, by counts of the newest 1000 each."""
     jobs = store.jobs.list(limit=_NEWEST)
     deliveries = store.deliveries.list(limit=_NEWEST)
@@ -63,6 +107,7 @@ def overview(store: Store, spool: Spool, now: datetime) -> dict[str, object]:
         "jobs": _counts(job.state for job in jobs),
         "deliveries": _counts(delivery.state for delivery in deliveries),
         "paused": sorted(f"{kind} {name}" for kind, name in store.controls.paused()),
+        "stranded": stranded(settings, store),
         "last_problems": [*_job_problems(jobs), *_delivery_problems(deliveries)],
     }
 

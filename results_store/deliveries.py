@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    exists,
+    func,
+    select,
+    true,
+    update,
+)
 
 from appliance.core.errors import StaleClaim, StoreError
 from appliance.core.model import Delivery, ResultObject
@@ -19,6 +30,8 @@ from results_store.results import to_object
 from results_store.rows import pick
 from results_store.schema.outcome import delivery, delivery_event, result_object
 from results_store.schema.queue import pause
+
+_UNDER_WAY = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.SENT)
 
 
 class Deliveries:
@@ -100,10 +113,11 @@ class Deliveries:
                 .values(not_before=not_before, reason=reason)
             )
 
-    def to_prove(self, now: datetime) -> tuple[Delivery, ...]:
-        """Return the SENT deliveries whose proof is due, destinations that are paused left out."""
+    def to_prove(self, now: datetime, *, destination: str) -> tuple[Delivery, ...]:
+        """Return the destination's SENT deliveries whose proof is due; () while it is paused."""
         query = (
             _joined()
+            .where(delivery.c.destination == destination)
             .where(delivery.c.state == DeliveryState.SENT, delivery.c.not_before <= now)
             .where(
                 ~exists().where(
@@ -141,6 +155,17 @@ class Deliveries:
         """Return the study's deliveries, oldest first."""
         query = _joined().where(delivery.c.study_instance_uid == study_uid)
         return self._read(query.order_by(delivery.c.id))
+
+    def under_way(self) -> Mapping[str, int]:
+        """Return how many deliveries to each destination have not ended, nor wait for a person."""
+        query = (
+            select(delivery.c.destination, func.count())
+            .where(delivery.c.state.in_(_UNDER_WAY))
+            .group_by(delivery.c.destination)
+            .order_by(delivery.c.destination)
+        )
+        with self._database.read() as connection:
+            return {str(name): int(number) for name, number in connection.execute(query)}
 
     def _read(self, query: Select[Any]) -> tuple[Delivery, ...]:
         with self._database.read() as connection:

@@ -157,6 +157,17 @@ class Jobs:
         with self._database.read() as connection:
             return read_jobs(connection, query)
 
+    def unfinished(self) -> Mapping[str, int]:
+        """Return how many jobs of each pipeline have not ended."""
+        query = (
+            select(job.c.pipeline, func.count())
+            .where(job.c.state.in_((*_WAITING, JobState.RUNNING)))
+            .group_by(job.c.pipeline)
+            .order_by(job.c.pipeline)
+        )
+        with self._database.read() as connection:
+            return {str(name): int(number) for name, number in connection.execute(query)}
+
     def sends(self, job_id: int) -> tuple[SendTo, ...]:
         """Return where the job's result goes; () for a shadow."""
         query = select(job_send).where(job_send.c.job_id == job_id).order_by(job_send.c.destination)

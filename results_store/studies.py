@@ -1,32 +1,27 @@
 """Studies and their instances: hand-over 2, indexed."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    Table,
-    and_,
-    case,
-    exists,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, exists, func, select, update
 from sqlalchemy.sql.expression import false, true
 
 from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.model import ReceivedInstance
 from appliance.core.states import DeliveryState, JobState, RouteState
-from results_store.engine import Database, insert_if_absent
-from results_store.routes import reopen_held
+from results_store.engine import Database
+from results_store.indexing import (
+    IndexOutcome,
+    InstanceFacts,
+    by_uid,
+    index_instance,
+    is_own_object,
+)
 from results_store.rows import pick
-from results_store.schema.outcome import delivery, result_object
+from results_store.schema.outcome import delivery
 from results_store.schema.queue import job, study_route
 from results_store.schema.received import instance, study
 
@@ -37,28 +32,6 @@ _UNFINISHED_DELIVERIES = (
     DeliveryState.SENT,
     DeliveryState.HELD,
 )
-
-
-class IndexOutcome(StrEnum):
-    """What an instance turned out to be."""
-
-    NEW = "new"
-    KNOWN = "known"  # these very bytes are indexed already
-    CONFLICT = "conflict"  # its SOP Instance UID is there with other bytes; kept, not current
-    OWN = "own"  # made by this appliance; never counts as an image
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceFacts:
-    """What the index needs to know of an instance beyond its file meta."""
-
-    modality: str
-    number_of_frames: int
-    accession_number: str | None
-    study_date: str | None  # as received
-    study_time: str | None  # as received
-    patient_key: str | None  # keyed hash; None for an empty or placeholder PatientID
-    is_own: bool  # the object itself says that an appliance made it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +77,19 @@ class Studies:
 
         A new image opens the held routes of its study again.
         """
+        (outcome,) = self.index_many([(received, facts)])
+        return outcome
+
+    def index_many(
+        self, entries: Sequence[tuple[ReceivedInstance, InstanceFacts]]
+    ) -> tuple[IndexOutcome, ...]:
+        """Return what each is, as `index` does: the rows of all in one transaction, or none."""
         now = self._database.clock.now()
         with self._database.write() as connection:
-            outcome = _index(connection, received, facts, now)
+            outcomes = tuple(index_instance(connection, *entry, now) for entry in entries)
             crash_point(CrashPoint.INDEX_BEFORE_COMMIT)
         crash_point(CrashPoint.INDEX_AFTER_COMMIT)
-        return outcome
+        return outcomes
 
     def spool_names(self) -> set[str]:
         """Return the names of all files that are indexed and not deleted."""
@@ -134,12 +114,12 @@ class Studies:
     def is_own_object(self, sop_instance_uid: str) -> bool:
         """Return whether one of our results has this UID."""
         with self._database.read() as connection:
-            return _is_own(connection, sop_instance_uid)
+            return is_own_object(connection, sop_instance_uid)
 
     def get(self, study_uid: str) -> StudyRow | None:
         """Return the study, or None."""
         with self._database.read() as connection:
-            row = connection.execute(_by_uid(study_uid)).one_or_none()
+            row = connection.execute(by_uid(study_uid)).one_or_none()
             return None if row is None else _to_study(row)
 
     def search(
@@ -197,39 +177,56 @@ class Studies:
                 .values(images_evaluated=images)
             )
 
-    def deletable(self, before: datetime) -> tuple[IndexedInstance, ...]:
-        """Return the files, oldest first, that retention may delete.
-
-        Nothing of their study arrived at `before` or later, no route of it is OPEN, and no job
-        or delivery of it is unfinished.
-        """
+    def deletable(self, before: datetime) -> tuple[str, ...]:
+        """Return the studies that retention may delete files of, the oldest file first."""
         query = (
-            select(instance)
-            .where(instance.c.deleted_at.is_(None), instance.c.received_at < before)
-            .where(~exists().where(_same_study(study), study.c.last_received_at >= before))
-            .where(
-                ~exists().where(_same_study(study_route), study_route.c.state == RouteState.OPEN)
-            )
-            .where(~exists().where(_same_study(job), job.c.state.in_(_UNFINISHED_JOBS)))
-            .where(
-                ~exists().where(_same_study(delivery), delivery.c.state.in_(_UNFINISHED_DELIVERIES))
-            )
-            .order_by(instance.c.received_at, instance.c.id)
+            select(instance.c.study_instance_uid)
+            .where(_may_go(before))
+            .group_by(instance.c.study_instance_uid)
+            .order_by(func.min(instance.c.received_at), func.min(instance.c.id))
         )
         with self._database.read() as connection:
-            return tuple(_to_instance(row) for row in connection.execute(query))
+            return tuple(connection.scalars(query))
 
-    def forget_images(self, spool_names: tuple[str, ...]) -> None:
-        """Note that these files are deleted. Their rows stay."""
+    @contextmanager
+    def deleting(self, study_uid: str, before: datetime) -> Iterator[tuple[str, ...]]:
+        """Yield the names of the study's files that may go; afterwards they are noted as deleted.
+
+        None, where something began to need them. Nothing can begin to while the block runs: it
+        holds the study and its routes. If it fails, nothing is noted. The rows stay.
+        """
         now = self._database.clock.now()
+        routes = select(study_route.c.id).where(study_route.c.study_instance_uid == study_uid)
         with self._database.write() as connection:
-            for start in range(0, len(spool_names), 500):
-                connection.execute(
-                    update(instance)
-                    .where(instance.c.spool_name.in_(spool_names[start : start + 500]))
-                    .where(instance.c.deleted_at.is_(None))
-                    .values(deleted_at=now)
-                )
+            connection.execute(by_uid(study_uid).with_for_update())
+            connection.execute(routes.with_for_update())
+            going = and_(instance.c.study_instance_uid == study_uid, _may_go(before))
+            names = tuple(connection.scalars(select(instance.c.spool_name).where(going)))
+            yield names
+            _note_deleted(connection, names, now)
+
+
+def _may_go(before: datetime) -> ColumnElement[bool]:
+    """Return what is true of a file that nothing needs.
+
+    Nothing of its study arrived at `before` or later, every route has looked at all of it and
+    none is OPEN, and no job or delivery of it is unfinished.
+    """
+    unseen = study.c.instance_count > study.c.images_evaluated
+    needed_by = (
+        exists().where(_same_study(study), (study.c.last_received_at >= before) | unseen),
+        exists().where(_same_study(study_route), study_route.c.state == RouteState.OPEN),
+        exists().where(_same_study(job), job.c.state.in_(_UNFINISHED_JOBS)),
+        exists().where(_same_study(delivery), delivery.c.state.in_(_UNFINISHED_DELIVERIES)),
+    )
+    old = and_(instance.c.deleted_at.is_(None), instance.c.received_at < before)
+    return and_(old, *(~needed for needed in needed_by))
+
+
+def _note_deleted(connection: Connection, spool_names: Sequence[str], now: datetime) -> None:
+    for start in range(0, len(spool_names), 500):
+        some = instance.c.spool_name.in_(spool_names[start : start + 500])
+        connection.execute(update(instance).where(some).values(deleted_at=now))
 
 
 def _same_study(table: Table) -> ColumnElement[bool]:
@@ -239,104 +236,6 @@ def _same_study(table: Table) -> ColumnElement[bool]:
 
 def _is_image() -> ColumnElement[bool]:
     return and_(instance.c.current == true(), instance.c.own == false())
-
-
-def _by_uid(study_uid: str) -> Select[Any]:
-    return select(study).where(study.c.study_instance_uid == study_uid)
-
-
-def _is_own(connection: Connection, sop_instance_uid: str) -> bool:
-    query = select(result_object.c.id).where(result_object.c.sop_instance_uid == sop_instance_uid)
-    return connection.execute(query).first() is not None
-
-
-def _index(
-    connection: Connection, received: ReceivedInstance, facts: InstanceFacts, now: datetime
-) -> IndexOutcome:
-    own = facts.is_own or _is_own(connection, received.sop_instance_uid)
-    if not own:
-        _hold_study(connection, received, facts)
-    known = update(instance).where(instance.c.spool_name == received.spool_name)
-    # A file that retention deleted may come again: it is here again, but it is not news.
-    if connection.execute(known.values(deleted_at=None)).rowcount:
-        return IndexOutcome.KNOWN
-    newest, images = _versions(connection, received)
-    current = not own and images == 0
-    _add(connection, received, facts, now, version=newest + 1, current=current, own=own)
-    if own:
-        return IndexOutcome.OWN
-    if not current:
-        return IndexOutcome.CONFLICT
-    _count(connection, received, facts)
-    reopen_held(connection, received.study_instance_uid, now)
-    return IndexOutcome.NEW
-
-
-def _add(
-    connection: Connection,
-    received: ReceivedInstance,
-    facts: InstanceFacts,
-    now: datetime,
-    *,
-    version: int,
-    current: bool,
-    own: bool,
-) -> None:
-    values = {
-        name: getattr(received, name)
-        for name in ReceivedInstance.__dataclass_fields__
-        if name in instance.c
-    }
-    values |= {"modality": facts.modality, "number_of_frames": facts.number_of_frames}
-    values |= {"version": version, "current": current, "own": own, "indexed_at": now}
-    connection.execute(instance.insert().values(**values))
-
-
-def _versions(connection: Connection, received: ReceivedInstance) -> tuple[int, int]:
-    """Return the newest version of the UID in its study, and how many are not ours."""
-    others = func.sum(case((instance.c.own == false(), 1), else_=0))
-    query = select(func.coalesce(func.max(instance.c.version), 0), func.coalesce(others, 0)).where(
-        instance.c.study_instance_uid == received.study_instance_uid,
-        instance.c.sop_instance_uid == received.sop_instance_uid,
-    )
-    newest, images = connection.execute(query).one()
-    return int(newest), int(images)
-
-
-def _hold_study(connection: Connection, received: ReceivedInstance, facts: InstanceFacts) -> None:
-    """Make sure that the study has a row, and lock it: two indexers never count apart."""
-    values: dict[str, Any] = {
-        "study_instance_uid": received.study_instance_uid,
-        "accession_number": facts.accession_number or None,
-        "study_date": facts.study_date or None,
-        "study_time": facts.study_time or None,
-        "patient_key": facts.patient_key or None,
-        "first_received_at": received.received_at,
-        "last_received_at": received.received_at,
-        "instance_count": 0,
-        "images_evaluated": 0,
-        "modalities": [],
-    }
-    insert_if_absent(connection, study, values)
-    connection.execute(_by_uid(received.study_instance_uid).with_for_update())
-
-
-def _count(connection: Connection, received: ReceivedInstance, facts: InstanceFacts) -> None:
-    row = connection.execute(_by_uid(received.study_instance_uid)).one()
-    values: dict[str, object] = {
-        "instance_count": row.instance_count + 1,
-        "first_received_at": min(row.first_received_at, received.received_at),
-        "last_received_at": max(row.last_received_at, received.received_at),
-        "modalities": sorted({*row.modalities, facts.modality} - {""}),
-    }
-    # The first instance that names them says them for the study.
-    for name in ("accession_number", "study_date", "study_time", "patient_key"):
-        values[name] = getattr(row, name) or getattr(facts, name) or None
-    connection.execute(
-        update(study)
-        .where(study.c.study_instance_uid == received.study_instance_uid)
-        .values(**values)
-    )
 
 
 def _to_instance(row: Row[Any]) -> IndexedInstance:

@@ -122,14 +122,18 @@ class Spool:
         raise BadInstance(f"{name} is not in the spool")
 
     def read(self, name: str) -> ReceivedInstance:
-        """Return what the file's meta group and UIDs tell. Raises BadInstance."""
+        """Return what the file's meta group and UIDs tell.
+
+        Raises BadInstance where they tell nothing; OSError where the disk does not give the file
+        now, which says nothing about the instance.
+        """
         try:
             with self.path(name).open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 with mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) as data:
                     provenance, start = filemeta.decode(data)
                     identity = identify(data, start, provenance.transfer_syntax_uid)
-        except (OSError, ValueError) as error:
+        except ValueError as error:  # an empty file cannot be mapped
             raise BadInstance(f"{name} cannot be read: {error}") from error
         return described(name, provenance, identity, size)
 

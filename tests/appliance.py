@@ -176,9 +176,9 @@ def appliance(folder: Path, data: Mapping[str, Any], *, roles: str = "run") -> I
         ]
         wait_until(lambda: all(map(listens, awaited)) or process.poll() is not None, 90)
         assert process.poll() is None, log.read_text(errors="replace")[-5000:]
-        store = open_store(
-            StoreOptions(url=f"sqlite:///{data['appliance']['data_dir']}/store.db"), SystemClock()
-        )
+        sqlite = f"sqlite:///{data['appliance']['data_dir']}/store.db"
+        url = data.get("store", {}).get("url", sqlite)
+        store = open_store(StoreOptions(url=url), SystemClock())
         yield Appliance(
             store=store,
             config=config,

@@ -48,6 +48,13 @@ class FolderArchive:
         self.asked = 0
         self.forgets = 0  # so many questions for an instance are answered with no
         self.patient: str | NotFound | None = KEY
+        self.troubled = ""  # a study that it fails at whenever it is asked for its patient
+        self.unprovable = ""  # a study that it fails at whenever it is asked for proof
+
+    def patient_of(self, study: str) -> str | NotFound | None:
+        if study == self.troubled:
+            raise PeerError("one study, two patients")
+        return self.patient
 
     def store(self, paths: Sequence[Path]) -> tuple[Said, ...]:
         (path,) = paths
@@ -61,6 +68,8 @@ class FolderArchive:
 
     def has_instance(self, study: str, series: str, sop: str) -> bool:
         self.asked += 1
+        if study == self.unprovable:
+            raise PeerError("unable to process")
         if self.asked <= self.forgets:
             return False
         return any(sop in path.read_text() for path in self.folder.iterdir())
@@ -130,7 +139,7 @@ class Outbox:
             CourierOptions(**(values | changes)),
             self.store,
             archives,
-            lambda where, _study: archives[where].patient,
+            lambda where, study: archives[where].patient_of(study),
             self.clock,
         )
         self._couriers.append(courier)

@@ -26,11 +26,11 @@ from appliance.jobs.options import PipelineOptions, WorkerOptions
 from appliance.jobs.worker import Worker
 from pipelines.manifest import digest
 from results_store.commands import NewRun
+from results_store.indexing import InstanceFacts
 from results_store.jobs import SendTo
 from results_store.migrate import migrate
 from results_store.options import StoreOptions
 from results_store.store import Store, open_store
-from results_store.studies import InstanceFacts
 from tests.builders import mr_series
 
 FOLDERS = Path(__file__).parent / "pipelines"

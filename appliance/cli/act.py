@@ -1,17 +1,20 @@
-"""Commands that change something: pause, resume, jobs, deliveries, users, links, copies."""
+"""Commands that change something: pause, resume, jobs, deliveries, links, copies."""
 
 import getpass
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from appliance.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, console, show_rows
+from appliance.cli.common import DEFAULT_CONFIG, ConfigOption, add_group, console, errors
 from appliance.cli.look import list_deliveries, list_jobs
+from appliance.core.documents import suggest
 from appliance.core.errors import StoreError
+from appliance.core.uids import is_valid_uid
 from appliance.wiring.copies import backup_store, export_store
-from appliance.wiring.readers import add_account, change_password, make_link
+from appliance.wiring.readers import make_link
 from appliance.wiring.site import open_site
 
 
@@ -24,6 +27,7 @@ class Kind(StrEnum):
 
 
 JobArgument = Annotated[int, typer.Argument(help="The number that `jobs list` shows.")]
+KindArgument = Annotated[Kind, typer.Argument(help="What the name is the name of.")]
 NameArgument = Annotated[str, typer.Argument(help="Its name in the settings.")]
 
 
@@ -34,38 +38,45 @@ def add_to(app: typer.Typer) -> None:
     app.command()(export)
     app.command()(backup)
     app.command()(link)
-    groups = {
-        "jobs": ("Runs of pipelines.", (list_jobs, retry, cancel, resubmit)),
-        "deliveries": ("Results on their way.", (list_deliveries, resend)),
-        "users": ("Local accounts.", (list_users, add_user, password, disable_user)),
-    }
-    for name, (text, commands) in groups.items():
-        group = typer.Typer(help=text, no_args_is_help=True)
-        for command in commands:
-            group.command(name=command.__name__.partition("_")[0])(command)
-        app.add_typer(group, name=name)
+    add_group(
+        app,
+        "jobs",
+        "List, retry, cancel or resubmit runs of pipelines.",
+        (list_jobs, retry, cancel, resubmit),
+    )
+    add_group(
+        app,
+        "deliveries",
+        "List, resend or cancel results on their way.",
+        (list_deliveries, resend, cancel_delivery),
+    )
 
 
-def pause(kind: Kind, name: NameArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
-    """Stop starting new work for a route, pipeline or destination; nothing is lost."""
+def pause(kind: KindArgument, name: NameArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
+    """Start nothing new for a route, pipeline or destination."""
     with open_site(config) as site:
         site.known(kind.value, name)
         site.store.controls.pause(kind.value, name, getpass.getuser())
-    console.print(f"{kind.value} {name} is paused; `appliance resume {kind.value}` ends it.")
+    ending = shlex.join(("appliance", "resume", kind.value, name))
+    console.print(f"{kind.value} {name} is paused; `{ending}` ends it.", markup=False)
     return 0
 
 
-def resume(kind: Kind, name: NameArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
-    """Go on after a pause."""
+def resume(kind: KindArgument, name: NameArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
+    """End a pause: what waited starts."""
     with open_site(config) as site:
+        names = [paused for of_kind, paused in site.store.controls.paused() if of_kind == kind]
+        if name not in names:
+            others = suggest(name, names) if names else "; none is"
+            raise StoreError(f"no {kind.value} {name!r} is paused{others}")
         site.store.controls.resume(kind.value, name)
         site.wake_all()
-    console.print(f"{kind.value} {name} goes on.")
+    console.print(f"{kind.value} {name} goes on.", markup=False)
     return 0
 
 
 def retry(job: JobArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
-    """Try a failed run again."""
+    """Try a failed run once more, with the same UIDs."""
     with open_site(config) as site:
         site.store.commands.retry(job)
         site.wake_all()
@@ -82,7 +93,7 @@ def cancel(job: JobArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
 
 
 def resubmit(job: JobArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
-    """Run the same input again as a new, numbered run that supersedes the old one."""
+    """Run the same input again; the new run supersedes the old one."""
     with open_site(config) as site:
         new = site.store.commands.resubmit(job, site.clock.now())
         site.wake_all()
@@ -94,7 +105,7 @@ def resend(
     delivery: Annotated[int, typer.Argument(help="The number that `deliveries list` shows.")],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> int:
-    """Send a result object again, byte for byte the same."""
+    """Send a result again, byte for byte the same."""
     with open_site(config) as site:
         site.store.commands.resend(delivery)
         site.wake_all()
@@ -102,11 +113,27 @@ def resend(
     return 0
 
 
-def export(
-    folder: Annotated[Path, typer.Argument(help="An empty or new folder.", file_okay=False)],
+def cancel_delivery(
+    delivery: Annotated[int, typer.Argument(help="The number that `deliveries list` shows.")],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> int:
-    """Write findings, feedback and system times as CSV and Parquet."""
+    """End a delivery that waits or is held; nothing is sent."""
+    with open_site(config) as site:
+        site.store.commands.cancel_delivery(delivery)
+    console.print(f"delivery {delivery} is cancelled.")
+    return 0
+
+
+def export(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Made if missing; an earlier export in it is replaced.", file_okay=False
+        ),
+    ],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> int:
+    """Write findings, feedback and times as CSV and Parquet."""
     for path in export_store(config, folder):
         console.print(str(path), markup=False)
     return 0
@@ -116,7 +143,7 @@ def backup(
     target: Annotated[Path, typer.Argument(help="The file to write; must not exist.")],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> int:
-    """Write a consistent copy of the store, also while the appliance runs."""
+    """Write a copy of the store, also while the appliance runs."""
     backup_store(config, target)
     console.print(f"{target} is a complete copy of the store.", markup=False)
     return 0
@@ -126,57 +153,11 @@ def link(
     study: Annotated[str, typer.Argument(help="A Study Instance UID.")],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> int:
-    """Print a signed link that opens this study's results until it expires."""
+    """Print a signed link that opens a study's results for a while."""
+    if not is_valid_uid(study):
+        raise StoreError(f"{study!r} is no Study Instance UID; `appliance jobs list` shows some")
     with open_site(config) as site:
+        if site.store.studies.get(study) is None:
+            errors.print(f"no image of study {study} is here yet; the link is good all the same")
         typer.echo(make_link(site, study))
     return 0
-
-
-def list_users(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> int:
-    """List accounts."""
-    with open_site(config) as site:
-        accounts = site.store.accounts.list()
-    rows = [{"name": a.name, "role": a.role, "disabled": a.disabled_at} for a in accounts]
-    show_rows(rows, columns=("name", "role", "disabled"), as_json=as_json)
-    return 0
-
-
-def add_user(
-    name: Annotated[str, typer.Argument(help="The name to sign in with.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-    *,
-    role: Annotated[str, typer.Option(help="reader or admin")] = "reader",
-) -> int:
-    """Add an account; asks for its password."""
-    with open_site(config) as site:
-        add_account(site, name, _ask_password(), role)
-    console.print(f"{name} can sign in.", markup=False)
-    return 0
-
-
-def password(
-    name: Annotated[str, typer.Argument(help="An account.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-) -> int:
-    """Change an account's password; asks for the new one."""
-    with open_site(config) as site:
-        change_password(site, name, _ask_password())
-    console.print("changed.")
-    return 0
-
-
-def disable_user(
-    name: Annotated[str, typer.Argument(help="An account.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-) -> int:
-    """Lock an account; what it said stays."""
-    with open_site(config) as site:
-        if site.store.accounts.get(name) is None:
-            raise StoreError(f"there is no account {name!r}; `appliance users list` shows all")
-        site.store.accounts.disable(name)
-    console.print(f"{name} can no longer sign in.", markup=False)
-    return 0
-
-
-def _ask_password() -> str:
-    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))

@@ -1,15 +1,18 @@
 """What commands share: options, the opened site, lists as a table or as JSON."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 DEFAULT_CONFIG = Path("/etc/appliance/appliance.yaml")
+WIDTH = 100  # of what lists print
+INDENT = 4
 
 ConfigOption = Annotated[
     Path,
@@ -22,30 +25,57 @@ ConfigOption = Annotated[
         show_default=str(DEFAULT_CONFIG),
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, with every field.")]
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 
-def show_rows(
-    rows: Iterable[Mapping[str, object]], *, columns: Sequence[str], as_json: bool
+def add_group(
+    app: typer.Typer, name: str, text: str, commands: Iterable[Callable[..., int]]
 ) -> None:
-    """Print one row a line with these columns, or a JSON list with everything in the rows."""
+    """Add `name` with these commands, each called by the first word of its function's name."""
+    group = typer.Typer(help=text, no_args_is_help=True)
+    for command in commands:
+        group.command(name=command.__name__.partition("_")[0])(command)
+    app.add_typer(group, name=name)
+
+
+def show_rows(
+    rows: Iterable[Mapping[str, object]],
+    *,
+    columns: Sequence[str],
+    as_json: bool,
+    below: Callable[[Mapping[str, object]], str] | None = None,
+) -> None:
+    """Print one row a line with these columns, or a JSON list with everything in the rows.
+
+    `below` says what stands under a row, indented: what is too long for a column.
+    """
     rows = list(rows)
     if as_json:
         print_json(rows)
         return
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    console.print(table)
+    lines = [columns, *([_cell(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    texts = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    console.print(texts[0], style="bold", markup=False, soft_wrap=True)
+    for row, text in zip(rows, texts[1:], strict=True):
+        console.print(text, markup=False, soft_wrap=True)
+        for line in textwrap.wrap(below(row), WIDTH - INDENT) if below else ():
+            console.print(f"{'':{INDENT}}{line}", markup=False, soft_wrap=True)
 
 
 def print_json(data: object) -> None:
     """Print `data` as JSON; times in ISO 8601, everything else as text."""
-    typer.echo(json.dumps(data, default=str, indent=2))
+    typer.echo(json.dumps(data, default=_json_value, indent=2))
+
+
+def _json_value(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
     return "" if value is None else str(value)

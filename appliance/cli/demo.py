@@ -21,11 +21,15 @@ def demo(
     *,
     once: Annotated[bool, typer.Option("--once", help="End instead of serving.")] = False,
     json: Annotated[
-        Path | None, typer.Option("--json", help="Write what was found to this file.")
+        Path | None,
+        typer.Option(
+            "--json",
+            help="Write what was found to this file; the objects that it names stay.",
+        ),
     ] = None,
     keep: Annotated[
         Path | None, typer.Option("--keep", help="Work in this folder and leave it.")
     ] = None,
 ) -> int:
-    """Run the whole appliance once, beside a stand-in PACS, and show what it does."""
+    """Run the appliance beside a stand-in PACS and show what it does."""
     return play(Options(folder=folder, once=once, json=json, keep=keep), console)

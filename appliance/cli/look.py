@@ -1,5 +1,6 @@
 """Commands that only read: check, explain, status, and the lists."""
 
+from collections.abc import Mapping, Sized
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +17,13 @@ from appliance.cli.common import (
 )
 from appliance.core.model import Delivery, Job
 from appliance.core.states import JobState
+from appliance.core.uids import is_valid_uid
 from appliance.wiring.checks import check_installation
 from appliance.wiring.intake import explain_folder, explain_study
 from appliance.wiring.site import load, open_site
 
-_JOB_COLUMNS = ("job", "study", "route", "pipeline", "state", "attempt", "progress", "reason")
-_DELIVERY_COLUMNS = ("delivery", "study", "object", "destination", "state", "attempt", "reason")
+_JOB_COLUMNS = ("job", "state", "attempt", "progress", "pipeline", "version", "route")
+_DELIVERY_COLUMNS = ("delivery", "state", "attempt", "job", "object", "destination")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,20 +37,23 @@ def check(
     config: ConfigOption = DEFAULT_CONFIG,
     *,
     peers: Annotated[
-        bool, typer.Option("--peers", help="Also send a C-ECHO to every destination.")
+        bool,
+        typer.Option(
+            "--peers", help="Also send a C-ECHO to every destination; 1 if one is silent."
+        ),
     ] = False,
 ) -> int:
-    """Check settings, pipelines, forms, folders; all problems at once."""
+    """Check settings, pipelines, weights, forms: all mistakes."""
     settings = load(config)
     check_installation(settings)
-    warnings = diagnosis.warnings(settings)
-    if peers:
-        warnings += diagnosis.unreachable(settings)
-    for line in warnings:
+    for line in diagnosis.warnings(settings) + diagnosis.stranded_so_far(settings):
         console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
-    routes, pipelines = len(settings.routes), len(settings.pipelines)
-    console.print(f"{config}: good ({routes} routes, {pipelines} pipelines).")
-    return 0
+    counts = f"{_count(settings.routes, 'route')}, {_count(settings.pipelines, 'pipeline')}"
+    console.print(f"{config}: good ({counts}).", markup=False, soft_wrap=True)
+    silent = diagnosis.unreachable(settings) if peers else []
+    for line in silent:
+        console.print(line, style="red", markup=False, soft_wrap=True)
+    return 1 if silent else 0
 
 
 def explain(
@@ -57,14 +62,13 @@ def explain(
     *,
     as_json: JsonOption = False,
 ) -> int:
-    """Print what the routes say of a study and why, condition by condition.
+    """Print what the routes say of a study, condition by condition.
 
     A folder need not have been received: it gets the same decision as if it had been.
     """
     folder = Path(study)
-    explanation = (
-        explain_folder(config, folder) if folder.is_dir() else explain_study(config, study)
-    )
+    is_folder = folder.is_dir() or not is_valid_uid(study)
+    explanation = explain_folder(config, folder) if is_folder else explain_study(config, study)
     if as_json:
         print_json(explanation.data)
     else:
@@ -76,12 +80,14 @@ def explain(
 def status(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> int:
     """Print what is running, waiting, held and failed."""
     with open_site(config) as site:
-        overview = diagnosis.overview(site.store, site.spool, site.clock.now())
+        overview = diagnosis.overview(site.settings, site.store, site.spool, site.clock.now())
     if as_json:
         print_json(overview)
         return 0
     for title, value in overview.items():
-        console.print(f"{title.replace('_', ' '):<24} {_plain(value)}", markup=False)
+        console.print(
+            f"{title.replace('_', ' '):<24} {_plain(value)}", markup=False, soft_wrap=True
+        )
     return 0
 
 
@@ -92,10 +98,11 @@ def list_jobs(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
     as_json: JsonOption = False,
 ) -> int:
-    """List jobs."""
+    """List runs with state, progress and reason, the newest first."""
     with open_site(config) as site:
         jobs = site.store.jobs.list(state=state, limit=limit)
-    show_rows([_job_row(job) for job in jobs], columns=_JOB_COLUMNS, as_json=as_json)
+    rows = [_job_row(job) for job in jobs]
+    show_rows(rows, columns=_JOB_COLUMNS, as_json=as_json, below=_study_and_reason)
     return 0
 
 
@@ -105,11 +112,11 @@ def list_deliveries(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
     as_json: JsonOption = False,
 ) -> int:
-    """List deliveries."""
+    """List deliveries with state and reason, the newest first."""
     with open_site(config) as site:
         deliveries = site.store.deliveries.list(limit=limit)
     rows = [_delivery_row(delivery) for delivery in deliveries]
-    show_rows(rows, columns=_DELIVERY_COLUMNS, as_json=as_json)
+    show_rows(rows, columns=_DELIVERY_COLUMNS, as_json=as_json, below=_study_and_reason)
     return 0
 
 
@@ -118,13 +125,23 @@ def _job_row(job: Job) -> dict[str, object]:
         "job": job.job_id,
         "study": job.study_instance_uid,
         "route": job.route,
-        "pipeline": f"{job.pipeline} {job.pipeline_version}",
+        "pipeline": job.pipeline,
+        "version": job.pipeline_version,
+        "digest": job.pipeline_digest,
         "run": job.run_number,
+        "run_uid": job.run_uid,
+        "supersedes": job.supersedes,
         "state": job.state.value,
         "attempt": job.attempt,
-        "progress": f"{job.progress:.0%} {job.phase}".strip(),
+        "progress": round(job.progress, 3),
+        "phase": job.phase,
         "priority": job.priority.value,
+        "worker": job.worker,
+        "device": job.device,
+        "seconds": dict(job.seconds),
         "created_at": job.created_at,
+        "run_after": job.run_after,
+        "started_at": job.started_at,
         "finished_at": job.finished_at,
         "reason": job.reason,
     }
@@ -136,12 +153,23 @@ def _delivery_row(delivery: Delivery) -> dict[str, object]:
         "job": delivery.job_id,
         "study": delivery.study_instance_uid,
         "object": delivery.result.kind,
+        "sop_class_uid": delivery.result.sop_class_uid,
+        "sop_instance_uid": delivery.result.sop_instance_uid,
         "destination": delivery.destination,
         "state": delivery.state.value,
         "attempt": delivery.attempt,
         "not_before": delivery.not_before,
+        "delivered_at": delivery.delivered_at,
         "reason": delivery.reason,
     }
+
+
+def _study_and_reason(row: Mapping[str, object]) -> str:
+    return f"{row['study']}: {row['reason']}" if row["reason"] else f"{row['study']}"
+
+
+def _count(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 def _plain(value: object) -> str:

@@ -13,6 +13,7 @@ from appliance.core.ports import Role
 from appliance.supervisor import EXIT_CONFIG
 
 EXIT_FAILED = 1
+PROGRAM = "appliance"
 
 # Only the module of the command that is asked for is imported: a role that starts again after a
 # crash should not wait for what other commands need.
@@ -20,7 +21,8 @@ _MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "roles": ("run", *(role.value for role in Role)),
         "look": ("check", "explain", "status"),
-        "act": ("pause", "resume", "jobs", "deliveries", "users", "link", "export", "backup"),
+        "act": ("pause", "resume", "jobs", "deliveries", "link", "export", "backup"),
+        "users": ("users",),
         "demo": ("demo",),
     }
 )
@@ -50,7 +52,7 @@ def command_line(first: str) -> typer.Typer:
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
     try:
-        command_line(arguments[0] if arguments else "")(args=arguments)
+        command_line(arguments[0] if arguments else "")(args=arguments, prog_name=PROGRAM)
     except ConfigError as error:
         for line in error.problems:
             errors.print(line, style="red", markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import typer
@@ -21,12 +22,12 @@ from appliance.wiring.roles import build_service
 from appliance.wiring.site import Site, open_site
 
 _HELP = {
-    Role.RECEIVE: "Receive images (C-STORE, C-ECHO).",
-    Role.ORCHESTRATE: "Index what came, decide what runs.",
-    Role.WORK: "Run pipelines.",
-    Role.DELIVER: "Send results to their destinations.",
-    Role.WEB: "Serve the pages.",
-    Role.SCHEDULE: "Compare with reference periods; delete old images.",
+    Role.RECEIVE: "Role: receive images (C-STORE, C-ECHO).",
+    Role.ORCHESTRATE: "Role: index what came, decide what runs.",
+    Role.WORK: "Role: run pipelines.",
+    Role.DELIVER: "Role: send results to their destinations.",
+    Role.WEB: "Role: serve the pages.",
+    Role.SCHEDULE: "Role: look for drift, delete old images.",
 }
 
 
@@ -77,19 +78,19 @@ def run_role(role: Role, config: Path) -> int:
 
 
 def _serve(role: Role, site: Site, stop: Stop, config: Path) -> bool:
-    listener = WakeupListener(site.folders.run, role)
-    with getting_ready(site.clock):
-        service = build_service(role, site, stop)
-    try:
+    with ExitStack() as ends:
+        with getting_ready(site.clock):
+            service = build_service(role, site, stop)
+        ends.callback(service.close)
+        # After the role is ours: a second process of it must not take the first one's wake-ups.
+        listener = WakeupListener(site.folders.run, role)
+        ends.callback(listener.close)
         while True:
             ended_well = run_service(service, listener, stop, site.clock)
             if not stop.reload or _is_good(config):
                 return ended_well
             stop.reload = False
             stop.requested.clear()
-    finally:
-        service.close()
-        listener.close()
 
 
 def _is_good(config: Path) -> bool:

@@ -4,7 +4,8 @@ Used for the settings, pipeline manifests and feedback forms alike. Nothing here
 """
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 import yaml
@@ -69,6 +70,8 @@ def parse_yaml(text: str, name: str) -> tuple[object, Lines]:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         problem = getattr(error, "problem", None) or str(error)
+        if "\\t" in problem:
+            problem = "a tab; YAML wants spaces"
         raise ConfigError(f"{name}:{line}: not readable as YAML: {problem}") from None
     except (RecursionError, ValueError) as error:
         raise ConfigError(f"{name}:1: not readable as YAML: {error}") from None
@@ -107,6 +110,27 @@ def suggest(word: str, known: Iterator[str] | list[str]) -> str:
     return f"; known: {', '.join(sorted(words))}" if words else "; none is defined"
 
 
+_SHOULD_BE = "Input should be "
+# In the words of a YAML file, by pydantic's name of the mistake.
+_WANTED: Mapping[str, str] = MappingProxyType(
+    {
+        "model_type": "keys with their values",
+        "dict_type": "keys with their values",
+        "mapping_type": "keys with their values",
+        "tuple_type": "a list",
+        "list_type": "a list",
+        "string_type": "text",
+        "bool_type": "true or false",
+        "bool_parsing": "true or false",
+        "int_type": "a whole number",
+        "int_parsing": "a whole number",
+        "int_from_float": "a whole number",
+        "float_type": "a number",
+        "float_parsing": "a number",
+    }
+)
+
+
 def _line_number(text: str) -> tuple[str, int]:
     name, _, rest = text.partition(":")
     return name, int(rest.partition(":")[0])
@@ -127,7 +151,12 @@ def _say(detail: ErrorDetails, model: type[Document], path: Path) -> str:
         return "is missing; write it"
     if detail["type"] == "value_error":
         return detail["msg"].removeprefix("Value error, ")
-    return f"{detail['msg']}, not {detail['input']!r}"
+    given = detail["input"]
+    instead = f"not {'nothing' if given is None else repr(given)}"
+    wanted = _WANTED.get(detail["type"])
+    if wanted is None and detail["msg"].startswith(_SHOULD_BE):
+        wanted = detail["msg"].removeprefix(_SHOULD_BE)
+    return f"{detail['msg']}, {instead}" if wanted is None else f"write {wanted}, {instead}"
 
 
 def known_keys(model: type[BaseModel], path: Path) -> list[str]:

@@ -5,8 +5,10 @@ A resend is byte-identical: the file is compared with the SHA-256 of its row eac
 
 import hashlib
 import logging
+import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
@@ -92,6 +94,7 @@ class Lane:
         self._identity_of = identity_of
         self._clock = clock
         self._rests_until: datetime | None = None
+        self._failures = 0  # in a row; one study that fails by itself is not the destination
         self._looked: dict[int, int] = {}  # questions for proof that were answered with no
 
     def step(self) -> bool:
@@ -100,8 +103,7 @@ class Lane:
             return False
         self._rests_until = None
         sent = self._send_due()
-        if self._destination.verify is Verify.FIND:
-            self._prove_due()
+        self._prove_due()
         return sent == _AT_ONCE
 
     # -- send -----------------------------------------------------------------------------
@@ -125,6 +127,12 @@ class Lane:
 
     def _deliver(self, delivery: Delivery) -> None:
         try:
+            self._settle(delivery)
+        except _MOVED as error:
+            _lost(delivery, error)
+
+    def _settle(self, delivery: Delivery) -> None:
+        try:
             held = self._reason_to_hold(delivery)
             if held:
                 self._hold(delivery, held)
@@ -133,9 +141,10 @@ class Lane:
         except (PeerRefused, BadInstance) as error:
             self._give_up(delivery, str(error))
         except PeerError as error:
-            self._try_again(delivery, str(error), rest=True)
-        except _MOVED as error:
-            _lost(delivery, error)
+            self._rest(str(error))
+            self._try_again(delivery, str(error))
+        except OSError as error:
+            self._try_again(delivery, f"its file cannot be read: {error.strerror}")
 
     def _reason_to_hold(self, delivery: Delivery) -> str:
         path = self._options.results / delivery.result.path
@@ -161,6 +170,7 @@ class Lane:
     def _send(self, delivery: Delivery) -> None:
         start = self._clock.monotonic()
         (answer,) = self._archive.store([self._options.results / delivery.result.path])
+        self._failures = 0
         crash_point(CrashPoint.DELIVERY_AFTER_SEND)
         if answer.accepted:
             # Proof may be there at once; `to_prove` finds it from now on.
@@ -172,35 +182,37 @@ class Lane:
         status = f"0x{answer.status:04X}" if answer.status >= 0 else "none"
         reason = f"{delivery.destination} did not take it; its status: {status}"
         if answer.retry:
-            self._try_again(delivery, reason, rest=False)
+            self._try_again(delivery, reason)
         else:
             self._give_up(delivery, reason)
 
     # -- prove ----------------------------------------------------------------------------
 
     def _prove_due(self) -> None:
-        for delivery in self._deliveries.to_prove(self._clock.now()):
+        name = self._destination.name
+        for delivery in self._deliveries.to_prove(self._clock.now(), destination=name):
             if self._rests_until is not None:
                 return
-            if delivery.destination == self._destination.name:
-                try:
-                    self._prove(delivery)
-                except _MOVED as error:
-                    _lost(delivery, error)
+            try:
+                self._prove(delivery)
+            except _MOVED as error:
+                _lost(delivery, error)
 
     def _prove(self, delivery: Delivery) -> None:
         crash_point(CrashPoint.DELIVERY_BEFORE_PROOF)
         item, number = delivery.result, delivery.delivery_id
         try:
-            found = self._archive.has_instance(
+            # Without a way to prove it, its success status is taken as proof.
+            found = self._destination.verify is Verify.NONE or self._archive.has_instance(
                 delivery.study_instance_uid, item.series_instance_uid, item.sop_instance_uid
             )
-        except PeerRefused as error:
+            self._failures = 0
+        except PeerError as error:
+            # Behind the others: it may be this question alone that the destination fails at.
             later = self._clock.now() + self._options.prove.longest
             self._deliveries.look_again(number, later, f"cannot be asked for proof: {error}")
-            return
-        except PeerError as error:
-            self._rest(self._options.prove.longest, str(error))
+            if not isinstance(error, PeerRefused):
+                self._rest(str(error))
             return
         if found:
             self._move(delivery, DeliveryEvent.PROVEN)
@@ -229,13 +241,11 @@ class Lane:
 
     # -- ends of an attempt -----------------------------------------------------------------
 
-    def _try_again(self, delivery: Delivery, reason: str, *, rest: bool) -> None:
+    def _try_again(self, delivery: Delivery, reason: str) -> None:
         delay = self._destination.send.delay_after(delivery.attempt)
         if delay is None:
             self._give_up(delivery, f"gave up after {delivery.attempt} attempts: {reason}")
             return
-        if rest:
-            self._rest(delay, reason)
         later = self._clock.now() + delay
         self._move(delivery, DeliveryEvent.FAIL_TRANSIENT, reason, not_before=later)
         log_event(Event.DELIVERY_RETRYING, level=logging.WARNING, **_who(delivery), reason=reason)
@@ -248,8 +258,14 @@ class Lane:
         self._move(delivery, DeliveryEvent.HOLD, reason)
         log_event(Event.RESULT_HELD, level=logging.ERROR, **_who(delivery), reason=reason)
 
-    def _rest(self, delay: timedelta, reason: str) -> None:
-        """Leave the destination alone for a while: the next in the queue would wait in vain too."""
+    def _rest(self, reason: str) -> None:
+        """Leave the destination alone for a while: the next in the queue would wait in vain too.
+
+        Longer each time in a row, whichever delivery it is; a delivery's own delay is its own.
+        """
+        self._failures += 1
+        patient = replace(self._destination.send, attempts=sys.maxsize)
+        delay = patient.delay_after(self._failures) or patient.longest
         self._rests_until = self._clock.now() + delay
         log_event(
             Event.PEER_UNREACHABLE,

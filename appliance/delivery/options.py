@@ -16,7 +16,7 @@ class Verify(StrEnum):
     """How a destination proves that it holds what it accepted."""
 
     FIND = "find"  # C-FIND at IMAGE level
-    NONE = "none"  # it can't: deliveries end as SENT
+    NONE = "none"  # it can't: its success status is taken as proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

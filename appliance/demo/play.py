@@ -20,7 +20,7 @@ from appliance.demo.follow import StudyNow, broken_promises, look
 from appliance.demo.pacs import AE_TITLE as PACS_AE_TITLE
 from appliance.demo.pacs import Held
 from appliance.demo.stage import Stage, is_open, set_up, work_folder
-from appliance.wiring.readers import add_account, make_link, review_page
+from appliance.wiring.readers import AccountRole, add_account, make_link, review_page
 from appliance.wiring.site import Site, open_site
 
 _POLL_SECONDS = 0.25
@@ -52,13 +52,15 @@ def play(options: Options, console: Console) -> int:
     files_to_send, problems = sender.find_instances(folder)
     if not files_to_send:
         raise ApplianceError(f"{folder} holds no DICOM file that can be sent")
-    with work_folder(options.keep) as scratch, set_up(scratch) as stage:
+    named: list[Path] = []  # what the JSON names outlives a scratch folder
+    with work_folder(options.keep, named) as scratch, set_up(scratch) as stage:
         console.print(f"Working in {scratch}. Log: {stage.log}", markup=False, soft_wrap=True)
         _await(lambda: is_open(stage.receiver_port), stage, seconds=_START_SECONDS)
         with open_site(stage.config) as site:
             found = _send_and_follow(stage, site, files_to_send, console)
             document = _document(found, site, problems)
             if options.json is not None:
+                named += [Path(item.path) for item in document.objects]
                 options.json.write_text(json.dumps(document.as_data(), indent=2) + "\n")
             _print(document, console)
             if not options.once:
@@ -140,7 +142,7 @@ def _describe(now: StudyNow) -> str:
 
 def _invite(site: Site, url: str, console: Console) -> None:
     password = secrets.token_urlsafe(9)
-    add_account(site, ACCOUNT, password, "admin")
+    add_account(site, ACCOUNT, password, AccountRole.ADMIN)
     console.print(f"Review page: {url}", markup=False, soft_wrap=True)
     console.print(f"Or sign in at {review_page(site)} as {ACCOUNT} with {password}", markup=False)
 

@@ -1,15 +1,16 @@
 """The demo's stage: a folder, free ports, settings, the PACS and the appliance's processes."""
 
 import contextlib
+import os
 import socket
 import string
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from appliance.core.errors import ApplianceError
 from appliance.demo.pacs import StandInPacs
@@ -37,14 +38,17 @@ class Stage:
 
 
 @contextlib.contextmanager
-def work_folder(keep: Path | None) -> Iterator[Path]:
-    """Yield `keep`, which stays, or a scratch folder, which goes."""
+def work_folder(keep: Path | None, named: Collection[Path]) -> Iterator[Path]:
+    """Yield `keep`, which stays, or a scratch folder, which goes but for the files in `named`."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         yield keep.resolve()
         return
-    with TemporaryDirectory(prefix="appliance-demo-") as folder:
-        yield Path(folder)
+    folder = Path(mkdtemp(prefix="appliance-demo-"))
+    try:
+        yield folder
+    finally:
+        _clear(folder, named)
 
 
 @contextlib.contextmanager
@@ -86,6 +90,15 @@ def set_up(folder: Path) -> Iterator[Stage]:
     finally:
         _end(process)
         pacs.stop()
+
+
+def _clear(folder: Path, named: Collection[Path]) -> None:
+    for root, _, files_there in os.walk(folder, topdown=False):
+        for path in (Path(root, name) for name in files_there):
+            if path not in named:
+                path.unlink()
+        with contextlib.suppress(OSError):  # not empty
+            Path(root).rmdir()
 
 
 def is_open(port: int) -> bool:

@@ -1,6 +1,7 @@
 """How old a study is, against a route's `max_age` (pure)."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone, tzinfo
 
@@ -22,23 +23,29 @@ class Age:
 
 
 def study_age(
-    attributes: Attributes, max_age: timedelta | None, time_zone: tzinfo, now: datetime
+    images: Iterable[Attributes], max_age: timedelta | None, time_zone: tzinfo, now: datetime
 ) -> Age:
-    """Return how old the study is by StudyDate and StudyTime.
+    """Return how old the study is by StudyDate and StudyTime of its images.
 
     The zone is the study's own (0008,0201), else `time_zone`. A date without a time counts as
-    the end of its day. A date that is absent, broken or ahead of us blocks nothing.
+    the end of its day. The oldest date that any image has counts: one image without a date, or
+    with another, makes no old study new. A date that is absent, broken or ahead of us blocks
+    nothing.
     """
-    taken_at = _taken_at(attributes, time_zone)
+    said = {
+        (_text(one, "StudyDate"), _text(one, "StudyTime"), _text(one, "TimezoneOffsetFromUTC"))
+        for one in images
+    }
+    dates = [_taken_at(on, at, offset, time_zone) for on, at, offset in said]
+    taken_at = min((date for date in dates if date is not None), default=None)
     too_old = taken_at is not None and max_age is not None and now - taken_at > max_age
     return Age(taken_at=taken_at, too_old=too_old)
 
 
-def _taken_at(attributes: Attributes, time_zone: tzinfo) -> datetime | None:
-    date = _DATE.fullmatch(_text(attributes, "StudyDate"))
-    time = _TIME.fullmatch(_text(attributes, "StudyTime"))
+def _taken_at(on: str, at: str, offset: str, time_zone: tzinfo) -> datetime | None:
+    date, time = _DATE.fullmatch(on), _TIME.fullmatch(at)
     clock = (time[1], time[2] or 0, time[3] or 0) if time else (23, 59, 59)
-    zone = _zone(_text(attributes, "TimezoneOffsetFromUTC")) or time_zone
+    zone = _zone(offset) or time_zone
     if date is None:
         return None
     try:

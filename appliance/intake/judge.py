@@ -25,7 +25,8 @@ class Judgement:
 def judge(plan: RoutePlan, study: StudySummary, options: IntakeOptions, now: datetime) -> Judgement:
     """Return what the route says of the study, as far as it is here, at `now`."""
     assessment = assess(plan.route, study, options.inputs())
-    age = study_age(study.attributes, plan.max_age, options.time_zone, now)
+    images = (image.attributes for series in study.series for image in series.instances)
+    age = study_age(images, plan.max_age, options.time_zone, now)
     decision = with_age(assessment.decision, age, plan.max_age, plan.backfill)
     stays_here = age.too_old and plan.backfill is not Backfill.SEND
     return Judgement(assessment=assessment, decision=decision, send=() if stays_here else plan.send)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from appliance.core.clock import Clock
-from appliance.core.errors import ApplianceError
+from appliance.core.errors import ApplianceError, BadInstance
 from appliance.core.log import Event, log_event
 from appliance.core.model import JobInput, RouteDecision
 from appliance.core.ports import Role, Wakeup
@@ -33,7 +33,12 @@ class _Memory:
     looked_at: datetime | None = None
     look_again: dict[str, datetime] = field(default_factory=dict)  # by route
     late: dict[str, int] = field(default_factory=dict)  # by route; how many were told
-    not_before: datetime | None = None  # after a failure
+    not_before: datetime | None = None  # after a failure, or while images stream in
+
+    def due(self) -> list[datetime]:
+        """Return when each route that waits for a time is to be looked at."""
+        moments = self.look_again.values()
+        return [max(at, self.not_before) if self.not_before else at for at in moments]
 
 
 class Orchestrator:
@@ -86,7 +91,7 @@ class Orchestrator:
 
     def _until_next(self) -> timedelta:
         now = self._clock.now()
-        due = [at - now for one in self._memory.values() for at in one.look_again.values()]
+        due = [at - now for one in self._memory.values() for at in one.due()]
         return max(timedelta(0), min([self._options.poll, *due]))
 
     # -- one study ------------------------------------------------------------------------
@@ -99,6 +104,8 @@ class Orchestrator:
         try:
             self._look(uid, memory, now)
         except (ApplianceError, OSError) as error:
+            if isinstance(error, BadInstance) and self._hold_unreadable(uid, str(error), now):
+                return
             memory.not_before = now + _AFTER_A_FAILURE
             memory.images = -1  # which routes were looked at is not known: all again
             log_event(
@@ -117,6 +124,7 @@ class Orchestrator:
         if fresh and memory.looked_at is not None:
             since = now - memory.looked_at
             if timedelta(0) <= since < self._pace:
+                memory.not_before = memory.looked_at + self._pace
                 return
         statuses = {status.route: status for status in self._store.routes.of_study(uid)}
         self._close_unknown(uid, statuses)
@@ -126,6 +134,31 @@ class Orchestrator:
         if fresh:
             self._store.studies.evaluated(uid, row.instance_count)
         memory.images, memory.looked_at = row.instance_count, now
+
+    def _hold_unreadable(self, uid: str, reason: str, now: datetime) -> bool:
+        """Hold the routes of a study whose files stay unreadable past their ceiling.
+
+        Else it would be tried, and its images kept, for ever. Return whether none is left.
+        """
+        row = self._store.studies.get(uid)
+        statuses = {status.route: status for status in self._store.routes.of_study(uid)}
+        left = False
+        for plan in self._options.routes:
+            name = plan.route.name
+            status = statuses.get(name)
+            if status is not None and status.state is not RouteState.OPEN:
+                continue
+            if row is None or now < row.last_received_at + plan.complete.at_most:
+                left = True
+                continue
+            summary = f"held: an image of the study cannot be read: {reason}"
+            decision = RouteDecision(
+                route=name, matched=False, reasons=(), inputs=(), summary=summary
+            )
+            self._hold(uid, decision, f"an image cannot be read: {reason}")
+        if not left and row is not None:
+            self._store.studies.evaluated(uid, row.instance_count)
+        return not left
 
     @staticmethod
     def _is_due(plan: RoutePlan, memory: _Memory, now: datetime) -> bool:
@@ -216,7 +249,9 @@ class Orchestrator:
                 self._wait(uid, plan, status, completion.reason, completion.deadline)
                 return again
             case Outcome.HELD:
-                self._hold(uid, judgement, completion)
+                summary = f"held: {completion.reason}; {judgement.decision.summary}"
+                decision = replace(judgement.decision, matched=False, inputs=(), summary=summary)
+                self._hold(uid, decision, completion.reason)
             case Outcome.CLOSED:
                 self._decide(study, plan, judgement, completion)
         return None
@@ -256,20 +291,14 @@ class Orchestrator:
             return
         self._store.routes.waiting(uid, plan.route.name, reason, deadline)
 
-    def _hold(self, uid: str, judgement: Judgement, completion: Completion) -> None:
-        decision = replace(
-            judgement.decision,
-            matched=False,
-            inputs=(),
-            summary=f"held: {completion.reason}; {judgement.decision.summary}",
-        )
-        self._store.routes.hold(uid, decision.route, completion.reason, decision)
+    def _hold(self, uid: str, decision: RouteDecision, reason: str) -> None:
+        self._store.routes.hold(uid, decision.route, reason, decision)
         log_event(
             Event.ROUTE_HELD,
             level=logging.WARNING,
             study_instance_uid=uid,
             route=decision.route,
-            reason=completion.reason,
+            reason=reason,
         )
 
     def _decide(

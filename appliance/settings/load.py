@@ -12,8 +12,15 @@ def load_settings(path: Path) -> Settings:
     """Return the settings in the file `path`. Raises ConfigError that holds every mistake."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}:1: (the whole file): cannot be read: {error}") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path}:1: (the whole file): cannot be read: {error.strerror or error}; "
+            "--config or APPLIANCE_CONFIG names another file"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}:1: (the whole file): is not UTF-8 at byte {error.start}; save it as UTF-8"
+        ) from None
     return parse_settings(text, str(path))
 
 

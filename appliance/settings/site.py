@@ -61,7 +61,10 @@ class Disk(Document):
     """How full the disk may get."""
 
     warn_below: Size = Field(
-        default=50 * 10**9, description="Free space below which a warning is logged."
+        default=50 * 10**9,
+        description="Free space below which a warning is logged and images that nothing needs "
+        "any more are deleted before their time, the oldest study first. Those of the last hour "
+        "stay.",
     )
     refuse_below: Size = Field(
         default=5 * 10**9,
@@ -120,7 +123,8 @@ class Retention(Document):
     images: Duration = Field(
         default=timedelta(days=14),
         gt=timedelta(0),
-        description="Age at which received images are deleted. The PACS has the originals.",
+        description="Age at which received images are deleted, counted from the last one of their "
+        "study; earlier below receiver.disk.warn_below. The PACS has the originals.",
     )
     results: Literal["forever"] = Field(
         default="forever",

@@ -28,6 +28,7 @@ from appliance.routing.rules import Route, attributes_needed
 from appliance.service import Service, Stop
 from appliance.settings.model import Settings
 from appliance.settings.work import RouteSettings
+from appliance.wiring.alone import alone
 from appliance.wiring.catalogue import installed
 from appliance.wiring.nodes import series_counts
 from appliance.wiring.site import Site, load, open_site
@@ -35,8 +36,12 @@ from results_store.jobs import SendTo
 
 
 def build(site: Site, _stop: Stop) -> Service:
-    """Return the orchestrate role; files without a row are indexed."""
-    return Service(role=Role.ORCHESTRATE, step=orchestrator(site).step)
+    """Return the orchestrate role; files without a row are indexed first.
+
+    Two at once would each close a route without the images that the other one indexes.
+    """
+    let_go = alone(site.folders.run, Role.ORCHESTRATE)
+    return Service(role=Role.ORCHESTRATE, step=orchestrator(site).step, close=let_go)
 
 
 def intake_options(settings: Settings) -> IntakeOptions:
@@ -84,12 +89,21 @@ class Explanation:
 
 
 def explain_folder(config: Path, folder: Path) -> Explanation:
-    """Return what the routes would say of the studies in `folder`; needs no store."""
+    """Return what the routes would say of the studies in `folder`; needs no store.
+
+    Raises ConfigError, and StoreError where the folder holds nothing to explain.
+    """
     options = intake_options(load(config))
+    if not folder.is_dir():
+        raise StoreError(
+            f"{folder} is neither a folder that this user may see nor a Study Instance UID"
+        )
     found = study_from_folder(folder, _attributes(options))
+    problems = [f"{name}: {why}" for name, why in found.problems]
     if not found.studies:
-        raise StoreError(f"{folder} holds no DICOM instance of ours or anybody's to explain")
-    return _explain(found.studies, options, [f"{name}: {why}" for name, why in found.problems])
+        why = f"; left out: {'; '.join(problems[:3])}" if problems else ""
+        raise StoreError(f"{folder} holds no DICOM image{why}")
+    return _explain(found.studies, options, problems)
 
 
 def explain_study(config: Path, study_instance_uid: str) -> Explanation:

@@ -1,12 +1,21 @@
 """Who may read: accounts, and links that the PACS shows."""
 
-from appliance.core.errors import StoreError
+from enum import StrEnum
+
+from appliance.core.documents import suggest
+from appliance.core.errors import ConfigError, StoreError
 from appliance.wiring.site import Site
 from feedback.links import LinkBy, sign_link
 from feedback.passwords import hash_password
 
-ROLES = ("reader", "admin")
 LINK_USER = "pacs"
+
+
+class AccountRole(StrEnum):
+    """What an account may do."""
+
+    READER = "reader"
+    ADMIN = "admin"
 
 
 def make_link(site: Site, study_instance_uid: str) -> str:
@@ -27,13 +36,33 @@ def review_page(site: Site) -> str:
     return f"{site.settings.web.url}/"
 
 
-def add_account(site: Site, name: str, password: str, role: str) -> None:
-    """Add an account. Raises StoreError or ConfigError, saying what to write."""
-    if role not in ROLES:
-        raise StoreError(f"{role!r} is no role; write one of {', '.join(ROLES)}")
-    site.store.accounts.create(name, hash_password(password), role)
+def check_account(site: Site, name: str) -> None:
+    """Raise StoreError unless there is an account of this name."""
+    if site.store.accounts.get(name) is None:
+        names = [account.name for account in site.store.accounts.list()]
+        raise StoreError(f"there is no account {name!r}{suggest(name, names)}")
+
+
+def check_no_account(site: Site, name: str) -> None:
+    """Raise StoreError if there is an account of this name."""
+    if site.store.accounts.get(name) is not None:
+        raise StoreError(
+            f"there is an account {name!r} already; `appliance users password` changes its password"
+        )
+
+
+def add_account(site: Site, name: str, password: str, role: AccountRole) -> None:
+    """Add an account. Raises StoreError, saying what to write."""
+    site.store.accounts.create(name, _hashed(password), role.value)
 
 
 def change_password(site: Site, name: str, password: str) -> None:
     """Give an account another password; its open sessions end. Raises StoreError."""
-    site.store.accounts.set_password(name, hash_password(password))
+    site.store.accounts.set_password(name, _hashed(password))
+
+
+def _hashed(password: str) -> str:
+    try:
+        return hash_password(password)
+    except ConfigError as error:  # no setting is wrong: somebody typed it just now
+        raise StoreError(str(error)) from None

@@ -55,9 +55,9 @@ def test_deliveries_to_a_paused_destination_wait(store: Store, pending: Delivery
     store.controls.resume("destination", "pacs")
     sent(store, pending)
     store.controls.pause("destination", "pacs", "anna")
-    assert store.deliveries.to_prove(LATER) == ()
+    assert store.deliveries.to_prove(LATER, destination="pacs") == ()
     store.controls.resume("destination", "pacs")
-    assert len(store.deliveries.to_prove(LATER)) == 1
+    assert len(store.deliveries.to_prove(LATER, destination="pacs")) == 1
 
 
 def test_a_failed_attempt_is_tried_again_at_its_time(store: Store, pending: Delivery) -> None:
@@ -81,10 +81,10 @@ def test_another_courier_cannot_move_what_it_does_not_hold(store: Store, pending
 
 def test_a_sent_delivery_is_proven_at_its_time(store: Store, pending: Delivery) -> None:
     assert sent(store, pending).delivered_at is None
-    assert store.deliveries.to_prove(START) == ()
-    (due,) = store.deliveries.to_prove(LATER)
+    assert store.deliveries.to_prove(START, destination="pacs") == ()
+    (due,) = store.deliveries.to_prove(LATER, destination="pacs")
     store.deliveries.look_again(due.delivery_id, LATER + LEASE, "the PACS did not answer")
-    assert store.deliveries.to_prove(LATER) == ()
+    assert store.deliveries.to_prove(LATER, destination="pacs") == ()
     move = (due.delivery_id, "c2", DeliveryEvent.PROVEN, "")
     proven = store.deliveries.move(*move, None, LATER)
     assert (proven.state, proven.delivered_at) == (DeliveryState.DELIVERED, LATER)

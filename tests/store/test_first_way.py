@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from appliance.core.states import DeliveryEvent, DeliveryState, JobState, RouteState
+from results_store.indexing import IndexOutcome
 from results_store.store import Store
-from results_store.studies import IndexOutcome
 from tests.store import world
 from tests.store.world import LEASE, START, STUDY
 
@@ -32,7 +32,7 @@ def test_a_study_goes_from_its_first_image_to_a_delivered_result(store: Store) -
         sent = store.deliveries.move(
             held.delivery_id, "c1", DeliveryEvent.ACCEPTED, "", START, START
         )
-        assert sent in store.deliveries.to_prove(START)
+        assert sent in store.deliveries.to_prove(START, destination=sent.destination)
         store.deliveries.move(held.delivery_id, "c1", DeliveryEvent.PROVEN, "", None, START)
     states = {delivery.state for delivery in store.deliveries.of_study(STUDY)}
     assert states == {DeliveryState.DELIVERED}

@@ -247,30 +247,6 @@ def test_a_study_that_could_not_be_looked_at_is_tried_again(world: IntakeWorld) 
     assert len(world.jobs()) == 1
 
 
-def test_what_is_unreadable_is_quarantined_with_its_reason(world: IntakeWorld) -> None:
-    (name,) = world.receive(head(slices=1))
-    path = world.spool.path(name)
-    path.write_bytes(path.read_bytes()[:600])
-    world.receive(head())
-    world.step()
-    assert (world.spool_root / "quarantine" / f"{name}.dcm").exists()
-    assert world.spool.new_entries() == ()
-    assert len(world.store.studies.instances(STUDY)) == 3
-
-
-def test_text_that_no_database_takes_is_no_obstacle(world: IntakeWorld) -> None:
-    images = head()
-    for image in images:
-        image.add_new("AccessionNumber", "SH", b"A\x001")
-        image.add_new("SeriesDescription", "LO", b"t1 \xff\xfe\x00mprage")
-    world.receive(images)
-    world.pass_time(QUIET)
-    assert len(world.jobs()) == 1
-    row = world.store.studies.get(STUDY)
-    assert row is not None
-    assert row.accession_number == "A1"
-
-
 def own_object() -> Dataset:
     dataset, device = mr_slices(slices=1, study_instance_uid=STUDY)[0], Dataset()
     device.DeviceUID = APPLIANCE_DEVICE_UID
@@ -289,33 +265,6 @@ def test_our_own_objects_start_nothing_and_extend_nothing(world: IntakeWorld) ->
     world.pass_time(timedelta(seconds=1))
     (job,) = world.jobs()
     assert len(job.inputs) == 3
-
-
-def test_a_second_indexing_after_a_crash_changes_nothing(world: IntakeWorld) -> None:
-    names = world.receive(head())
-    entries = [world.spool_root / "new" / name for name in names]
-    kept = [path.read_bytes() for path in entries]
-    world.step()
-    for path, content in zip(entries, kept, strict=True):
-        path.write_bytes(content)  # as if the process had died before it finished the entry
-    world.restart()
-    world.step()
-    assert world.spool.new_entries() == ()
-    row = world.store.studies.get(STUDY)
-    assert row is not None
-    assert row.instance_count == 3
-
-
-def test_files_without_a_row_are_indexed_at_the_start(world: IntakeWorld) -> None:
-    for name in world.receive(head()):
-        world.spool.adopt(name)
-        world.spool.finish(name)
-    world.step()
-    assert world.store.studies.get(STUDY) is None
-    assert world.indexer.recover() == 3
-    assert world.indexer.recover() == 0
-    world.pass_time(QUIET)
-    assert len(world.jobs()) == 1
 
 
 def test_a_restart_between_two_looks_loses_no_study(world: IntakeWorld) -> None:
@@ -343,19 +292,61 @@ def test_two_inputs_become_one_job_with_both(world: IntakeWorld) -> None:
     assert [item.input_name for item in job.inputs] == ["t1", "t1", "flair"]
 
 
-def test_a_backlog_is_indexed_to_its_end_before_any_route_closes(world: IntakeWorld) -> None:
-    world.use(plan(), batch=2)
-    world.receive(head(slices=5))
-    world.clock.advance(timedelta(hours=3))  # as if the orchestrator had been down
-    while world.step() == timedelta(0):
-        assert world.jobs() == ()
-    (job,) = world.jobs()
-    assert len(job.inputs) == 5
+def two_routes(world: IntakeWorld) -> None:
+    world.use(plan(), plan(route=route({"Modality": "MR"}, name="second")))
 
 
-def test_many_files_are_indexed_in_batches_without_a_pause(world: IntakeWorld) -> None:
-    world.use(plan(), batch=2)
-    world.receive(head(slices=5))
-    assert [world.step() for _ in range(2)] == [timedelta(0)] * 2
-    assert world.step() > timedelta(0)
-    assert len(world.store.studies.instances(STUDY)) == 5
+def test_a_study_that_fails_lets_the_orchestrator_rest(world: IntakeWorld) -> None:
+    two_routes(world)
+    (name, *_) = world.receive(head())
+    world.step()
+    path = world.spool.path(name)
+    path.rename(path.with_suffix(".away"))
+    world.clock.advance(QUIET)
+    assert world.step() == timedelta(seconds=1)
+    assert world.step() == timedelta(seconds=1)
+
+
+def test_a_route_that_is_due_while_images_stream_in_lets_the_orchestrator_rest(
+    world: IntakeWorld,
+) -> None:
+    images = head()
+    world.receive(images[:2])
+    world.step()
+    world.clock.advance(QUIET - timedelta(milliseconds=100))
+    world.receive([ct_slices(slices=1, study_instance_uid=STUDY)[0]])
+    world.step()
+    world.clock.advance(timedelta(milliseconds=200))
+    world.receive([ct_slices(slices=1, study_instance_uid=STUDY)[0]])
+    assert world.step() == timedelta(milliseconds=800)
+    world.clock.advance(timedelta(milliseconds=800))
+    world.step()
+    assert len(world.jobs()) == 1
+
+
+def test_a_study_that_stays_unreadable_is_held_at_the_ceiling_and_left_alone(
+    world: IntakeWorld,
+) -> None:
+    two_routes(world)
+    (name, *_) = world.receive(head())
+    world.step()
+    world.spool.path(name).unlink()
+    world.restart()
+    world.pass_time(CEILING - timedelta(seconds=31))
+    assert world.state() is RouteState.OPEN
+    world.pass_time(timedelta(seconds=31))
+    assert world.state("brain") is world.state("second") is RouteState.HELD
+    assert "cannot be read" in world.decision().summary
+    assert world.store.studies.dirty() == ()
+    assert world.jobs() == ()
+
+
+def test_an_old_study_with_one_object_that_says_no_date_is_still_old(world: IntakeWorld) -> None:
+    world.use(plan(max_age=timedelta(days=2)))
+    world.receive(head(StudyDate="20070404"))
+    undated = encapsulated_pdf(StudyInstanceUID=STUDY)
+    undated.pop("StudyDate", None)
+    world.receive([undated])
+    world.pass_time(QUIET)
+    assert world.jobs() == ()
+    assert "older than 2 d" in world.decision().summary

@@ -1,6 +1,7 @@
 """Images are deleted when they may be, and never before."""
 
-from datetime import timedelta
+import errno
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from appliance.intake.options import RetentionOptions
 from appliance.intake.retention import Retention
 from results_store.store import Store
 from tests.builders import ct_slices, mr_slices
-from tests.store.intake_world import STUDY, IntakeWorld
+from tests.store.intake_world import STUDY, IntakeWorld, plan
 from tests.store.world import SteppedClock
 
 QUIET = timedelta(seconds=30)
@@ -90,5 +91,64 @@ def test_a_crash_between_file_and_row_is_made_good(world: IntakeWorld) -> None:
     names = decided(world)
     world.clock.advance(KEEP * 2)
     world.spool.remove(names[0])
+    assert retention(world).step() == 2
+    assert world.store.studies.spool_names() == set()
+
+
+def test_a_night_without_an_orchestrator_and_a_full_disk_lose_no_study(
+    world: IntakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.use(plan(), batch=2)
+    world.receive(mr_slices(slices=3, study_instance_uid=STUDY, gap=1.0))
+    monkeypatch.setattr(type(world.spool), "free_bytes", lambda _spool: 0)
+    world.clock.advance(timedelta(hours=9))
+    world.step()  # only some of them are indexed so far
+    assert retention(world, free_at_least=1).step() == 0
+    world.step()
+    world.step()
+    (job,) = world.jobs()
+    assert len(job.inputs) == 3
+
+
+def test_a_job_that_begins_while_images_are_being_deleted_keeps_its_own(
+    world: IntakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided(world)
+    world.receive(mr_slices(slices=2, study_instance_uid=OTHER))
+    world.pass_time(QUIET)
+    (job,) = world.jobs(OTHER)
+    world.store.commands.cancel(job.job_id)
+    world.clock.advance(KEEP * 2)
+    deletable = world.store.studies.deletable
+
+    def listed(before: datetime) -> tuple[str, ...]:
+        studies = deletable(before)
+        if OTHER in studies:
+            world.store.commands.resubmit(job.job_id, world.clock.now())
+        return studies
+
+    monkeypatch.setattr(world.store.studies, "deletable", listed)
+    assert retention(world).step() == 2
+    assert {item.spool_name for item in job.inputs} <= world.spool.all_names()
+
+
+def test_a_file_that_cannot_be_deleted_stops_no_other(
+    world: IntakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = decided(world)[1]
+    others = decided(world, OTHER)
+    world.clock.advance(KEEP * 2)
+    remove = world.spool.remove
+
+    def removes(name: str) -> None:
+        if name == bad:
+            raise PermissionError(errno.EACCES, "not allowed")
+        remove(name)
+
+    monkeypatch.setattr(world.spool, "remove", removes)
+    assert retention(world).step() == 2
+    assert not world.spool.all_names() & set(others)
+    assert bad in world.store.studies.spool_names()
+    monkeypatch.undo()
     assert retention(world).step() == 2
     assert world.store.studies.spool_names() == set()

@@ -1,13 +1,17 @@
 """Studies and their instances."""
 
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 
+import pytest
+
+from appliance.core.errors import StoreError
 from appliance.core.states import DeliveryEvent, JobEvent, RouteState
+from results_store.indexing import IndexOutcome
 from results_store.schema.received import study as study_table
 from results_store.store import Store
-from results_store.studies import IndexOutcome
 from tests.store import world
-from tests.store.world import LEASE, START, STUDY, SteppedClock, facts, received
+from tests.store.world import LEASE, START, STUDY, facts, received
 
 LATER = START + timedelta(days=30)
 
@@ -143,16 +147,52 @@ def test_search_text_is_never_sql(store: Store) -> None:
     assert store.studies.search(accession_number="%") == ()
 
 
+def may_go(store: Store, before: datetime) -> list[str]:
+    """Return the names of the files that may be deleted; delete none."""
+    names: list[str] = []
+    for uid in store.studies.deletable(before):
+        with suppress(_Undone), store.studies.deleting(uid, before) as going:
+            names += going
+            raise _Undone
+    return names
+
+
+class _Undone(Exception):
+    pass
+
+
 def test_nothing_is_deletable_before_the_study_is_old(store: Store) -> None:
     store.studies.index(received(1), facts())
     store.studies.index(received(2, received_at=LATER), facts())
+    store.studies.evaluated(STUDY, 2)
     assert store.studies.deletable(LATER) == ()
-    names = [item.spool_name for item in store.studies.deletable(LATER + timedelta(seconds=1))]
+    names = may_go(store, LATER + timedelta(seconds=1))
     assert names == [received(1).spool_name, received(2).spool_name]
+
+
+def test_nothing_is_deletable_before_every_route_has_looked_at_it(store: Store) -> None:
+    """As after a night without an orchestrator, when the disk is full."""
+    store.studies.index(received(1), facts())
+    assert store.studies.deletable(LATER) == ()
+    store.studies.evaluated(STUDY, 1)
+    assert store.studies.deletable(LATER) == (STUDY,)
+    store.studies.index(received(2), facts())
+    assert store.studies.deletable(LATER) == ()
+
+
+def test_what_begins_to_need_images_after_the_list_was_made_keeps_them(store: Store) -> None:
+    store.studies.index(received(1), facts())
+    store.studies.evaluated(STUDY, 1)
+    assert store.studies.deletable(LATER) == (STUDY,)
+    world.submit(store)
+    with store.studies.deleting(STUDY, LATER) as names:
+        assert names == ()
+    assert store.studies.spool_names() == {received(1).spool_name}
 
 
 def test_nothing_is_deletable_while_a_route_job_or_delivery_needs_it(store: Store) -> None:
     store.studies.index(received(), facts())
+    store.studies.evaluated(STUDY, 1)
     store.routes.waiting(STUDY, "brain", "quiet time", None)
     assert store.studies.deletable(LATER) == ()
     job = world.submit(store)
@@ -173,16 +213,15 @@ def test_nothing_is_deletable_while_a_route_job_or_delivery_needs_it(store: Stor
 
 def test_a_refused_job_keeps_no_image(store: Store) -> None:
     world.submit(store)
+    store.studies.evaluated(STUDY, 1)
     store.jobs.fail(world.claim(store), JobEvent.REFUSE, "a knee", None, {}, START)
     assert len(store.studies.deletable(LATER)) == 1
 
 
 def test_deleted_images_keep_their_rows_and_are_no_news_when_they_come_again(
-    store: Store, clock: SteppedClock
+    store: Store,
 ) -> None:
-    store.studies.index(received(), facts())
-    clock.advance(timedelta(days=1))
-    store.studies.forget_images((received().spool_name, "never seen"))
+    delete_one(store)
     assert store.studies.spool_names() == set()
     assert store.studies.instances(STUDY) == ()
     assert store.studies.deletable(LATER) == ()
@@ -191,3 +230,52 @@ def test_deleted_images_keep_their_rows_and_are_no_news_when_they_come_again(
     assert study.instance_count == 1
     assert store.studies.index(received(), facts()) is IndexOutcome.KNOWN
     assert len(store.studies.instances(STUDY)) == 1
+    assert store.studies.dirty() == ()
+
+
+def test_a_deleted_image_that_comes_again_is_kept_as_long_as_any_other(store: Store) -> None:
+    delete_one(store)
+    store.studies.index(received(received_at=LATER), facts())
+    assert store.studies.deletable(LATER) == ()
+    assert store.studies.deletable(LATER + timedelta(seconds=1)) == (STUDY,)
+    study = store.studies.get(STUDY)
+    assert study is not None
+    assert study.last_received_at == LATER
+
+
+def delete_one(store: Store) -> None:
+    store.studies.index(received(), facts())
+    store.studies.evaluated(STUDY, 1)
+    with store.studies.deleting(STUDY, LATER) as names:
+        assert names == (received().spool_name,)
+
+
+def test_many_are_indexed_at_once_each_as_if_alone(store: Store) -> None:
+    store.studies.index(received(1), facts())
+    other, own = received(1, sha256="f" * 64), received(3)
+    elsewhere = received(4, study_instance_uid="1.2.9")
+    outcomes = store.studies.index_many(
+        [
+            (received(1), facts()),
+            (received(2), facts()),
+            (received(2), facts()),
+            (other, facts()),
+            (own, facts(is_own=True)),
+            (elsewhere, facts()),
+        ]
+    )
+    assert [outcome.value for outcome in outcomes] == [
+        "known", "new", "known", "conflict", "own", "new",
+    ]  # fmt: skip
+    assert store.studies.index_many([]) == ()
+    counts = [study.instance_count for study in store.studies.search()]
+    assert sorted(counts) == [1, 2]
+
+
+def test_of_many_with_one_that_the_database_refuses_none_is_written(store: Store) -> None:
+    with pytest.raises(StoreError):
+        store.studies.index_many(
+            [(received(1), facts()), (received(2, peer_address=None), facts())]
+        )
+    assert store.studies.get(STUDY) is None
+    assert store.studies.spool_names() == set()

@@ -25,9 +25,9 @@ from appliance.core.model import (
     Side,
 )
 from results_store.commands import CompletedRun, NewRun
+from results_store.indexing import InstanceFacts
 from results_store.jobs import SendTo
 from results_store.store import Store
-from results_store.studies import InstanceFacts
 
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=30)

@@ -1,15 +1,22 @@
 """Commands, their exit codes, and what they say."""
 
 import csv
+import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
 
-from appliance.core.states import JobState
+from appliance.core.clock import SystemClock
+from appliance.core.states import DeliveryState, JobState
+from results_store.jobs import SendTo
+from results_store.options import StoreOptions
+from results_store.store import open_store
 from tests.appliance import PIPELINES, Appliance, command, settings, write
 from tests.counterparts import storescu
+from tests.store import world as rows
 from tests.system.phantom import study_of
 
 
@@ -82,3 +89,50 @@ def test_a_backup_of_a_running_appliance_is_whole(site: Appliance, tmp_path: Pat
 def test_lists_are_for_people_and_for_programs(site: Appliance, arguments: tuple[str, ...]) -> None:
     assert site.command(*arguments)
     assert yaml.safe_load(site.command(*arguments, "--json")) is not None
+
+
+JOB_KEYS = (
+    "job study route pipeline version digest run run_uid supersedes state attempt progress phase "
+    "priority worker device seconds created_at run_after started_at finished_at reason"
+)
+DELIVERY_KEYS = (
+    "delivery job study object sop_class_uid sop_instance_uid destination state attempt not_before "
+    "delivered_at reason"
+)
+
+
+@pytest.mark.parametrize(("what", "keys"), [("jobs", JOB_KEYS), ("deliveries", DELIVERY_KEYS)])
+def test_a_list_has_fixed_keys_for_programs_and_fits_the_page_of_people(
+    site: Appliance, phantom: list[Path], what: str, keys: str
+) -> None:
+    storescu(site.receiver_port, phantom)
+    site.wait_for_deliveries(study_of(phantom), DeliveryState.DELIVERED)
+    listed = json.loads(site.command(what, "list", "--json"))
+    assert [" ".join(row) for row in listed] == [keys] * len(listed)
+    lines = site.command(what, "list").splitlines()
+    assert f"    {study_of(phantom)}" in lines
+    assert max(map(len, lines)) <= 100
+
+
+def test_what_waits_for_something_that_left_the_settings_is_told(tmp_path: Path) -> None:
+    data = settings(tmp_path, 1)
+    path = write(tmp_path, data)
+    assert "wait for" not in command("check", "--config", str(path))
+    assert not (tmp_path / "data").exists()
+    command("status", "--config", str(path))  # makes the store
+    url = f"sqlite:///{tmp_path}/data/store.db"
+    with closing(open_store(StoreOptions(url=url), SystemClock())) as store:
+        job = rows.submit(store, send=(SendTo(destination="old-pacs", objects=("sr",)),))
+        rows.finish(store)
+        rows.submit(store, study="1.2.9")
+        (delivery,) = store.deliveries.of_study(job.study_instance_uid)
+    for said in (command("check", "--config", str(path)), command("status", "--config", str(path))):
+        assert "1 deliveries wait for destination 'old-pacs'" in said
+        assert "1 jobs wait for pipeline 'brain-mr'" in said
+    command("deliveries", "cancel", str(delivery.delivery_id), "--config", str(path))
+    assert "old-pacs" not in command("check", "--config", str(path))
+
+
+def test_a_second_orchestrator_on_the_same_folder_says_so_and_ends(site: Appliance) -> None:
+    said = site.command("orchestrate", code=1)
+    assert "another process runs `orchestrate`" in said

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from appliance.core.backoff import Backoff
 from appliance.core.crashpoints import VARIABLE, CrashPoint
 from appliance.core.errors import PeerError, PeerRefused
 from appliance.core.states import DeliveryState
@@ -49,14 +51,72 @@ def test_what_arrives_is_the_file_to_the_byte(outbox: Outbox, pacs: FolderArchiv
     assert (pacs.folder / path.name).read_bytes() == path.read_bytes()
 
 
-def test_a_destination_that_cannot_prove_ends_as_sent(outbox: Outbox, pacs: FolderArchive) -> None:
+def test_where_a_destination_cannot_prove_its_success_is_taken_as_proof(
+    outbox: Outbox, pacs: FolderArchive
+) -> None:
+    """Else its deliveries would be under way, and their studies' images kept, for ever."""
     job = outbox.send("pacs")
     courier = outbox.courier({"pacs": pacs}, destination={"verify": Verify.NONE})
-    outbox.work(courier, lambda: outbox.state(job) is DeliveryState.SENT)
-    for _ in range(3):
-        courier.step()
-    assert outbox.state(job) is DeliveryState.SENT
+    outbox.work(courier, lambda: outbox.state(job) is DeliveryState.DELIVERED)
     assert pacs.asked == 0
+    assert len(pacs.stored) == 1
+
+
+def test_one_study_that_the_destination_fails_at_stops_no_other(
+    outbox: Outbox, pacs: FolderArchive
+) -> None:
+    """As where it gives one study to two patients: its own delay grows, not everybody's."""
+    (bad, *others) = [outbox.send("pacs") for _ in range(4)]
+    pacs.troubled = bad.study_instance_uid
+    backoff = Backoff(first=timedelta(milliseconds=20), longest=timedelta(days=1), attempts=99)
+    courier = outbox.courier({"pacs": pacs}, destination={"send": backoff})
+    outbox.work(courier, lambda: outbox.of(bad).attempt >= 7)
+    others.append(outbox.send("pacs"))
+    outbox.work(
+        courier,
+        lambda: all(outbox.state(job) is DeliveryState.DELIVERED for job in others),
+        seconds=2,
+    )
+
+
+def test_one_question_for_proof_that_fails_stops_no_other(
+    outbox: Outbox, pacs: FolderArchive
+) -> None:
+    (bad, *others) = [outbox.send("pacs") for _ in range(3)]
+    pacs.unprovable = bad.study_instance_uid
+    courier = outbox.courier({"pacs": pacs})
+    outbox.work(
+        courier, lambda: all(outbox.state(job) is DeliveryState.DELIVERED for job in others)
+    )
+    assert outbox.state(bad) is DeliveryState.SENT
+    assert "cannot be asked for proof" in outbox.of(bad).reason
+
+
+def test_a_failure_that_is_told_after_the_lease_is_no_error_of_ours(
+    outbox: Outbox, pacs: FolderArchive
+) -> None:
+    job = outbox.send("pacs")
+    courier = outbox.courier({"pacs": pacs}, poll=timedelta(seconds=5))
+
+    def expires(_paths: object) -> None:
+        outbox.store.deliveries.expire_leases(outbox.clock.now() + timedelta(seconds=2))
+        pacs.__dict__.pop("store")
+        raise PeerError("timed out")
+
+    pacs.__dict__["store"] = expires
+    courier.step()
+    outbox.work(courier, lambda: outbox.state(job) is DeliveryState.DELIVERED)
+
+
+def test_a_file_that_cannot_be_read_now_is_tried_again(outbox: Outbox, pacs: FolderArchive) -> None:
+    job, courier = outbox.send("pacs"), outbox.courier({"pacs": pacs})
+    path = outbox.results / outbox.of(job).result.path
+    path.rename(path.with_suffix(".away"))
+    path.mkdir()  # IsADirectoryError, whoever reads it
+    outbox.work(courier, lambda: outbox.of(job).attempt == 1)
+    path.rmdir()
+    path.with_suffix(".away").rename(path)
+    outbox.work(courier, lambda: outbox.state(job) is DeliveryState.DELIVERED)
 
 
 def test_an_unreachable_destination_is_tried_again(outbox: Outbox, pacs: FolderArchive) -> None:

@@ -18,7 +18,7 @@ TWO_DAYS = timedelta(days=2)
 
 
 def too_old(**having: object) -> bool:
-    return study_age(attributes(**having), TWO_DAYS, LONDON, NOW).too_old
+    return study_age([attributes(**having)], TWO_DAYS, LONDON, NOW).too_old
 
 
 def test_headers_announce_the_images_of_each_acquisition() -> None:
@@ -96,7 +96,7 @@ def _matching() -> RouteDecision:
 def test_an_old_study_is_decided_as_the_route_says(
     backfill: Backfill, matched: bool, said: str
 ) -> None:
-    age = study_age(attributes(StudyDate="20070404"), TWO_DAYS, LONDON, NOW)
+    age = study_age([attributes(StudyDate="20070404")], TWO_DAYS, LONDON, NOW)
     decision = with_age(_matching(), age, TWO_DAYS, backfill)
     assert decision.matched is matched
     assert bool(decision.inputs) is matched
@@ -106,7 +106,7 @@ def test_an_old_study_is_decided_as_the_route_says(
 
 
 def test_a_study_without_a_date_runs_and_its_decision_says_so() -> None:
-    age = study_age({}, TWO_DAYS, LONDON, NOW)
+    age = study_age([{}], TWO_DAYS, LONDON, NOW)
     decision = with_age(_matching(), age, TWO_DAYS, Backfill.SKIP)
     assert decision.matched
     assert decision.summary == "runs p; the study's age is unknown (limit 2 d)"
@@ -125,3 +125,14 @@ def test_the_same_patient_has_the_same_key_and_only_with_the_same_secret() -> No
 @pytest.mark.parametrize("nobody", ["", "  ", "0", "000000", "UNKNOWN", "Anonymous", "n/a", "0-0"])
 def test_nobody_gets_no_key(nobody: str) -> None:
     assert patient_key(b"k" * 32, nobody, "HOSPITAL") is None
+
+
+def test_one_image_without_a_date_or_with_another_makes_no_old_study_new() -> None:
+    old, silent, new = (
+        attributes(StudyDate="20070404"),
+        attributes(Modality="MR"),
+        attributes(StudyDate="20260710"),
+    )
+    assert study_age([old, silent], TWO_DAYS, LONDON, NOW).too_old
+    assert study_age([new, old], TWO_DAYS, LONDON, NOW).too_old
+    assert not study_age([new, silent], TWO_DAYS, LONDON, NOW).too_old

@@ -80,7 +80,7 @@ def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").write_text(text)
     found = problems(tmp_path)
     assert found[0] == "/pipeline.yaml:3: version: 'one' is not a version like 1.0.0"
-    assert found[1] == "/pipeline.yaml:4: kind: Input should be 'python', not 'perl'"
+    assert found[1] == "/pipeline.yaml:4: kind: write 'python', not 'perl'"
     assert found[2] == "/pipeline.yaml:5: titel: unknown key; did you mean 'title'?"
 
 

@@ -165,3 +165,20 @@ def test_settings_can_not_be_changed() -> None:
     settings = parse_settings(WHOLE, "a.yaml")
     with pytest.raises(ValueError, match="frozen"):
         settings.store = Settings.model_fields["store"].get_default(call_default_factory=True)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("- a\n", "a.yaml:1: (the whole file): write keys with their values, not ['a']"),
+        (WHOLE.replace("run: [brain-mr]", "run: brain-mr"), "write a list, not 'brain-mr'"),
+        (WHOLE + "receiver:\n", "receiver: write keys with their values, not nothing"),
+        (
+            WHOLE.replace("10 min", "10 min, device: gpu"),
+            "write 'auto', 'cpu' or 'cuda', not 'gpu'",
+        ),
+        ("appliance:\n\tae_title: A\n", "a.yaml:2: not readable as YAML: a tab; YAML wants spaces"),
+    ],
+)
+def test_a_wrong_type_is_told_in_the_words_of_the_file(text: str, told: str) -> None:
+    assert told in only_problem(text)
