@@ -109,11 +109,6 @@ class RouteSettings(Document):
         description="What happens to them: nothing, run without sending, or all as usual.",
     )
     priority: Priority = Field(default=Priority.ROUTINE, description="How soon its jobs run.")
-    late: Literal["ignore"] = Field(
-        default="ignore",
-        description="What happens to images of an input that come after its jobs were queued: "
-        "they are kept and named in the log.",
-    )
     feedback: Name | None = Field(
         default=None, description="Name of the form (a file in web.forms) that readers fill in."
     )
