@@ -32,7 +32,7 @@ demo: venv
 
 test: dev
 	sh tests/install-counterparts.sh
-	$(BIN)/python -m pytest -m "not gpu" -n 3 --dist loadgroup --durations=20
+	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadgroup --durations=20
 
 test-gpu: dev
 	$(BIN)/python -m pytest -m gpu tests/gpu

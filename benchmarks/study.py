@@ -22,7 +22,7 @@ import torch
 from appliance.demo.play import default_folder
 from pipelines.brain_mr import net
 from pipelines.brain_mr.conform import conform
-from pipelines.registry import SHIPPED
+from pipelines.folders import SHIPPED
 from pipelines.series import read_volume
 head = conform(read_volume(sorted(default_folder().glob("*.dcm"))), None)
 model = net.load(SHIPPED["brain-mr"], "cpu")

@@ -9,7 +9,8 @@
     coverage.py   is the whole of what the manifest declares in the field of view
     resample.py   grids, linear resampling, class probabilities back to the source frame
     manifest.py   pipeline.yaml; digest of a pipeline's folder
-    registry.py   name -> folder -> object
+    folders.py    name -> folder
+    registry.py   folder -> object
     weights.py    SHA-256 before loading
     device.py     which device, never silently another
     base.py       what a pipeline is

@@ -1,7 +1,6 @@
-"""From a pipeline's name to its folder, and from the folder to an object that infers.
+"""From a pipeline's folder to an object that infers.
 
-To add a shipped pipeline, add its folder here; a site's pipeline needs only a `path` in the
-settings. To add a kind of pipeline, add it to `manifest.Kind` and here to `_BUILDERS`.
+To add a kind of pipeline, add it to `manifest.Kind` and here to `_BUILDERS`.
 """
 
 import hashlib
@@ -11,35 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 
-from appliance.core.documents import suggest
 from appliance.core.errors import ConfigError, PermanentPipelineError
 from pipelines import weights
 from pipelines.base import Pipeline
 from pipelines.guard import Guarded
-from pipelines.manifest import FILE_NAME, Kind, Manifest, load_manifest
-
-_HERE = Path(__file__).resolve().parent
-SHIPPED: Mapping[str, Path] = MappingProxyType({"brain-mr": _HERE / "brain_mr"})
-
-
-def find_folder(name: str, path: Path | None) -> Path:
-    """Return the folder of the pipeline `name`: `path` if given, else the shipped one.
-
-    Raises ConfigError, saying which pipelines there are, also where the folder's manifest is
-    another pipeline's.
-    """
-    folder = path or SHIPPED.get(name)
-    if folder is None:
-        raise ConfigError(
-            f"no pipeline is called {name!r}{suggest(name, list(SHIPPED))}; "
-            "a pipeline that is not shipped needs its path"
-        )
-    if not (folder / FILE_NAME).is_file():
-        raise ConfigError(f"{folder}: is no pipeline's folder: it has no {FILE_NAME}")
-    found = load_manifest(folder).name
-    if found != name:
-        raise ConfigError(f"{folder / FILE_NAME}:1: name: is {found!r}, not {name!r}")
-    return folder
+from pipelines.manifest import Kind, Manifest
 
 
 def build(manifest: Manifest, folder: Path) -> Pipeline:

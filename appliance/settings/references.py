@@ -9,7 +9,7 @@ from pathlib import Path
 
 from appliance.core.documents import suggest
 from appliance.settings.watch import DEFAULT_FORMS
-from pipelines.registry import SHIPPED
+from pipelines.folders import SHIPPED
 
 Mistake = tuple[tuple[str | int, ...], str]
 

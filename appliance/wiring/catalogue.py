@@ -9,8 +9,8 @@ from appliance.intake.options import PipelineRelease
 from appliance.routing.rules import InputSpec, PipelineInputs
 from appliance.settings.model import Settings
 from pipelines import weights
+from pipelines.folders import find_folder
 from pipelines.manifest import Manifest, digest, load_manifest
-from pipelines.registry import find_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,9 @@ import torch
 
 from pipelines.base import Pipeline, PipelineInput, PipelineOutput
 from pipelines.device import choose
+from pipelines.folders import SHIPPED
 from pipelines.manifest import load_manifest
-from pipelines.registry import SHIPPED, build
+from pipelines.registry import build
 from pipelines.series import read_volume
 from tests.reformat import head_paths
 

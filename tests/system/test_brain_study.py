@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 
 from appliance.core.product import APPLIANCE_DEVICE_UID
-from pipelines.registry import SHIPPED
+from pipelines.folders import SHIPPED
 from tests.appliance import command
 from tests.builders import ct_series
 from tests.counterparts import dciodvfy_errors, dcmdump
-from tests.reformat import Storage, head_paths, restored
+from tests.reformat import head_paths
 
 REFERENCE = Path(__file__).parents[1] / "data/meshnet-18-brain-mr"
 KEYS = {
@@ -147,16 +147,6 @@ def test_highdicom_reads_the_report_and_its_references(
         assert measurement.unit.value == "mL"
         reference = group.referenced_segment
         assert reference.referenced_sop_instance_uid == segmentation.SOPInstanceUID
-
-
-def test_the_same_head_as_one_enhanced_axial_object_gives_the_same_volumes(
-    brain: tuple[dict[str, Any], Path], tmp_path: Path
-) -> None:
-    restored(head_paths(), tmp_path / "enhanced", Storage.ENHANCED)
-    out = tmp_path / "out.json"
-    command("demo", str(tmp_path / "enhanced"), "--once", "--json", str(out))
-    again, once = volumes(json.loads(out.read_text())), volumes(brain[0])
-    assert again == pytest.approx(once, rel=0.02)
 
 
 def test_a_chest_ct_runs_nothing_and_says_why_condition_by_condition(tmp_path: Path) -> None:

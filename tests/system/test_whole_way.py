@@ -71,7 +71,7 @@ def test_a_kill_at_a_hand_over_loses_and_doubles_nothing(
 
 def test_a_kill_while_receiving_loses_and_doubles_nothing(pacs: Orthanc, tmp_path: Path) -> None:
     """The sender gets no answer, as after a power cut, and sends the whole study again."""
-    patient = {**BRIGHT_ROUTE["complete"], "quiet": "6 s"}
+    patient = {**BRIGHT_ROUTE["complete"], "quiet": "15 s", "at_most": "60 s"}
     data = settings(tmp_path, pacs.port) | {"routes": [{**BRIGHT_ROUTE, "complete": patient}]}
     with appliance(tmp_path, data) as site:
         studies = [phantom_series(tmp_path / point.value) for point in RECEIVING]

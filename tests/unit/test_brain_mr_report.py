@@ -14,8 +14,8 @@ from pipelines.brain_mr.findings import Said, describe, feature_name, features
 from pipelines.brain_mr.plausible import RANGES_ML, refusals
 from pipelines.brain_mr.sides import Mask, Part, fit_plane, split
 from pipelines.brain_mr.tilt import Tilt, measure, upright
+from pipelines.folders import SHIPPED
 from pipelines.manifest import Sides, load_manifest
-from pipelines.registry import SHIPPED
 from pipelines.resample import Grid
 from pipelines.series import read_volume
 from pipelines.volume import Labels, Volume

@@ -11,8 +11,9 @@ import pytest
 from appliance.core.errors import InputRefused
 from appliance.core.model import Side
 from pipelines.base import Pipeline, PipelineInput
+from pipelines.folders import SHIPPED
 from pipelines.manifest import load_manifest
-from pipelines.registry import SHIPPED, build
+from pipelines.registry import build
 from pipelines.resample import Grid, linear
 from pipelines.series import read_volume
 from pipelines.volume import Volume

@@ -6,8 +6,9 @@ from appliance.core.errors import InputRefused
 from appliance.core.model import Attributes
 from pipelines.base import PipelineInput
 from pipelines.brain_mr.suitable import notes, refusals
+from pipelines.folders import SHIPPED
 from pipelines.manifest import load_manifest
-from pipelines.registry import SHIPPED, build
+from pipelines.registry import build
 from pipelines.series import read_volume
 from pipelines.volume import Volume
 from tests.reformat import head_paths

@@ -10,9 +10,10 @@ from appliance.core.errors import InputRefused, PermanentPipelineError
 from appliance.core.model import PipelineResult
 from pipelines.base import PipelineInput, PipelineOutput
 from pipelines.coverage import check, outermost_section_cm2
+from pipelines.folders import SHIPPED
 from pipelines.guard import Guarded
 from pipelines.manifest import Coverage, Manifest, PatientDirection, load_manifest
-from pipelines.registry import SHIPPED, build
+from pipelines.registry import build
 from pipelines.series import read_volume
 from pipelines.volume import LabelMap, Volume
 from tests.builders import mr_series

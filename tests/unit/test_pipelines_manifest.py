@@ -7,8 +7,8 @@ import pytest
 from appliance.core import conditions
 from appliance.core.errors import ConfigError
 from appliance.core.preferences import ImageCount
+from pipelines.folders import SHIPPED
 from pipelines.manifest import Kind, RegulatoryStatus, digest, load_manifest, read_card
-from pipelines.registry import SHIPPED
 
 BRIGHT = Path(__file__).resolve().parents[1] / "pipelines" / "bright_volume"
 

@@ -8,8 +8,9 @@ import pytest
 from appliance.core.errors import ConfigError, PermanentPipelineError
 from pipelines import device
 from pipelines.base import PipelineInput
+from pipelines.folders import SHIPPED, find_folder
 from pipelines.manifest import load_manifest
-from pipelines.registry import SHIPPED, build, find_folder
+from pipelines.registry import build
 from pipelines.series import read_volume
 from tests.builders import mr_series
 from tests.unit.test_pipelines_manifest import BRIGHT, copy
