@@ -10,7 +10,7 @@ PACKAGES := appliance scp pipelines results_store feedback
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 OUT ?= benchmarks/results
 
-.PHONY: venv dev demo test test-gpu check docs screenshot bench install install-files install-venv clean
+.PHONY: venv dev demo test test-model test-gpu check docs screenshot bench install install-files install-venv clean
 
 venv: .venv/runtime
 
@@ -32,7 +32,11 @@ demo: venv
 
 test: dev
 	sh tests/install-counterparts.sh
-	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadgroup --durations=20
+	$(BIN)/python -m pytest -m "not gpu" --ignore=tests/model -n 2 --dist loadgroup
+
+# The brain model, run several times over: tilted, stored otherwise. Some minutes.
+test-model: dev
+	$(BIN)/python -m pytest tests/model
 
 test-gpu: dev
 	$(BIN)/python -m pytest -m gpu tests/gpu

@@ -50,9 +50,7 @@ def brain(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
 
 @pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker have all tests that share the brain study, and one all of the one site."""
+    """Let one worker have all tests of the brain study: the model runs once for them."""
     for item in items:
-        names = getattr(item, "fixturenames", ())
-        for group, fixture in (("brain", "brain"), ("site", "pacs_and_site")):
-            if fixture in names:
-                item.add_marker(pytest.mark.xdist_group(group))
+        if "brain" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("brain"))

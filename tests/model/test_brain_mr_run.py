@@ -1,6 +1,6 @@
 """The model itself: a tilted head is set upright, and what is no head is not measured.
 
-Slow for unit tests (about a minute on two cores): the straight head is the system tests' run.
+The straight head is the run of the system tests.
 """
 
 from dataclasses import replace
