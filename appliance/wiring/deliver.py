@@ -1,7 +1,5 @@
 """The deliver role."""
 
-import os
-import socket
 from functools import partial
 
 from appliance.core.ports import Role
@@ -12,7 +10,7 @@ from appliance.intake.patient import patient_key
 from appliance.service import Service, Stop
 from appliance.wiring.identity import patient_identity
 from appliance.wiring.nodes import client_of
-from appliance.wiring.site import Site
+from appliance.wiring.site import Site, lease_holder
 
 _VERIFY = {"c-find": Verify.FIND, "none": Verify.NONE}
 
@@ -33,7 +31,7 @@ def build(site: Site, _stop: Stop) -> Service:
 def courier_options(site: Site) -> CourierOptions:
     """Return what the courier is told."""
     return CourierOptions(
-        name=f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}",
+        name=lease_holder(),
         destinations=tuple(
             DestinationOptions(
                 name=name,

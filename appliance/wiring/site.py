@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -108,6 +109,11 @@ class Site:
 def load(config: Path) -> Settings:
     """Return the settings. Raises ConfigError with every mistake."""
     return load_settings(config)
+
+
+def lease_holder() -> str:
+    """Return a name that no other process has or will have, for what this one claims."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def folders_of(settings: Settings) -> Folders:

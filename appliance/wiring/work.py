@@ -1,8 +1,6 @@
 """The work role."""
 
 import hashlib
-import os
-import socket
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,7 +15,7 @@ from appliance.jobs.worker import Worker
 from appliance.service import Service, Stop
 from appliance.wiring.catalogue import installed
 from appliance.wiring.identity import patient_identity
-from appliance.wiring.site import Site
+from appliance.wiring.site import Site, lease_holder
 
 _IDLE = timedelta(seconds=1)
 
@@ -50,7 +48,7 @@ def worker_options(site: Site) -> WorkerOptions:
     settings = site.settings
     catalogue = installed(settings)
     return WorkerOptions(
-        name=f"{socket.gethostname()}:{os.getpid()}:{os.urandom(4).hex()}",
+        name=lease_holder(),
         pipelines={
             name: PipelineOptions(
                 name=name,
