@@ -24,6 +24,8 @@ class Refusal(StrEnum):
     PEER_LIMIT = "too many associations from this address"
     LIMIT = "too many associations"
     STOPPING = "the receiver is stopping"
+    PROTOCOL_VERSION = "the protocol's version is not 1"
+    APPLICATION_CONTEXT = "the application context is not DICOM's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,12 @@ REJECTIONS: Mapping[Refusal, Rejection] = {
     ),
     Refusal.STOPPING: Rejection(
         2, 3, 1, "rejected-transient, service-provider (presentation), temporary-congestion"
+    ),
+    Refusal.PROTOCOL_VERSION: Rejection(
+        1, 2, 2, "rejected-permanent, service-provider (ACSE), protocol-version-not-supported"
+    ),
+    Refusal.APPLICATION_CONTEXT: Rejection(
+        1, 1, 2, "rejected-permanent, service-user, application-context-name-not-supported"
     ),
 }
 

@@ -53,7 +53,9 @@ class Running:
     def __init__(self, root: Path, options: ReceiverOptions) -> None:
         self.spool = Spool(root)
         self.sink = Told()
-        self.receiver = Receiver(options, self.spool, self.sink, SystemClock())
+        self.receiver = Receiver(
+            options, self.spool, self.sink, SystemClock(), tallies=root / "tallies"
+        )
         self.port = self.receiver.port
 
     def only(self) -> ReceivedInstance:

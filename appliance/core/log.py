@@ -29,6 +29,8 @@ class Event(StrEnum):
     INSTANCE_OWN = "instance.own"
     INSTANCE_DELETED = "instance.deleted"
     DISK_LOW = "disk.low"
+    JOURNAL_STUCK = "journal.stuck"
+    JOURNAL_RECOVERED = "journal.recovered"
     ROUTE_CLOSED = "route.closed"
     ROUTE_HELD = "route.held"
     ROUTE_LATE = "route.late"

@@ -26,7 +26,13 @@ class _Announcer:
 def build(site: Site, _stop: Stop) -> Service:
     """Return the role; its port is open."""
     options = receiver_options(site.settings)
-    receiver = Receiver(options, site.spool, _Announcer(site.wakeup), site.clock)
+    receiver = Receiver(
+        options,
+        site.spool,
+        _Announcer(site.wakeup),
+        site.clock,
+        tallies=site.folders.spool.parent / "tallies",
+    )
     receiver.start()
     return Service(role=Role.RECEIVE, step=lambda: _IDLE, close=receiver.stop)
 

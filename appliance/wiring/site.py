@@ -19,7 +19,8 @@ from appliance.settings.model import Settings
 from results_store.migrate import migrate
 from results_store.options import StoreOptions
 from results_store.store import Store, open_store
-from scp.spool import Spool, sync_folder
+from scp.scratch import sync_folder
+from scp.spool import Spool
 
 _KEY_BYTES = 32
 

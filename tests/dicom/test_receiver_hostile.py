@@ -67,7 +67,7 @@ def test_what_is_wrong_gets_a_clear_status_and_the_next_instance_is_stored(
     assert event["reason"] == reason
     assert event["status"] == f"{status:04X}"
     assert len(running.spool.new_entries()) == 1
-    assert list(running.spool._root.glob("tmp/*/*")) == []
+    assert list(running.spool.root.glob("tmp/*/*")) == []
 
 
 def test_a_truncated_data_set_is_kept_as_it_came_and_told_by_whoever_reads_it(
@@ -155,7 +155,7 @@ def test_a_message_above_the_bound_ends_its_association_alone(
         with association(running.port) as made:
             assert send_dataset(made, mr_slices(slices=1)[0]) == 0x0000
         assert len(running.spool.new_entries()) == 1
-    assert list(running.spool._root.glob("tmp/*/*")) == []
+    assert list(running.spool.root.glob("tmp/*/*")) == []
 
 
 def test_a_peer_that_breaks_off_leaves_nothing_behind(tmp_path: Path, events: Events) -> None:
@@ -171,12 +171,12 @@ def test_a_peer_that_breaks_off_leaves_nothing_behind(tmp_path: Path, events: Ev
             made.dimse.send_msg(_announcement(dataset), made.accepted_contexts[0].context_id)
             fragment = bytes([made.accepted_contexts[0].context_id, 0]) + bytes(4000)
             pdv = struct.pack(">I", len(fragment)) + fragment
-            wait_until(lambda: list(running.spool._root.glob("tmp/*/*")))
+            wait_until(lambda: list(running.spool.root.glob("tmp/*/*")))
             sender.sendall(struct.pack(">BBI", 4, 0, len(pdv)) + pdv)
             sender.shutdown(socket.SHUT_RDWR)
             wait_until(lambda: events(Event.INSTANCE_REFUSED))
         assert running.spool.new_entries() == ()
-        wait_until(lambda: not list(running.spool._root.glob("tmp/*/*")))
+        wait_until(lambda: not list(running.spool.root.glob("tmp/*/*")))
         echoscu(running.port)
 
 
