@@ -11,6 +11,8 @@ from results_store.deliveries import Deliveries
 from results_store.drift import Drift
 from results_store.engine import Database, make_engine
 from results_store.feedback_log import FeedbackLog
+from results_store.fetches import Fetches
+from results_store.imports import Imports
 from results_store.jobs import Jobs
 from results_store.local_disk import check_local_disk
 from results_store.options import StoreOptions, parse_url, sqlite_file
@@ -39,6 +41,8 @@ class Store:
         self.events = Events(database)
         self.drift = Drift(database)
         self.controls = Controls(database)
+        self.fetches = Fetches(database)
+        self.imports = Imports(database)
 
     def close(self) -> None:
         """Close every connection; the next call opens new ones."""
