@@ -19,7 +19,7 @@ from appliance.core.errors import BadInstance
 from appliance.core.model import ReceivedInstance
 from scp import filemeta
 from scp.filemeta import Provenance
-from scp.head import identify
+from scp.head import identify, verify_structure
 from scp.incoming import IncomingInstance, described
 from scp.scratch import Scratch
 
@@ -124,8 +124,8 @@ class Spool:
     def read(self, name: str) -> ReceivedInstance:
         """Return what the file's meta group and UIDs tell.
 
-        Raises BadInstance where they tell nothing; OSError where the disk does not give the file
-        now, which says nothing about the instance.
+        Raises BadInstance where they tell nothing, or where the data set is not whole; OSError
+        where the disk does not give the file now, which says nothing about the instance.
         """
         try:
             with self.path(name).open("rb") as file:
@@ -133,6 +133,7 @@ class Spool:
                 with mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) as data:
                     provenance, start = filemeta.decode(data)
                     identity = identify(data, start, provenance.transfer_syntax_uid)
+                    verify_structure(data, start, provenance.transfer_syntax_uid)
         except ValueError as error:  # an empty file cannot be mapped
             raise BadInstance(f"{name} cannot be read: {error}") from error
         return described(name, provenance, identity, size)

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
 from pynetdicom.dimse_primitives import C_STORE
 
+from appliance.core.errors import BadInstance
 from appliance.core.log import Event
 from tests.builders import ct_slices, mr_slices, write
 from tests.counterparts import HOST, echoscu, storescu, wait_until
@@ -34,7 +35,7 @@ def whole() -> bytes:
     "case",
     [
         (b"Dear colleague, " * 50, MRImageStorage, "1.2.3", 0xC100, "not-dicom"),
-        (whole()[:-100], MRImageStorage, "1.2.3", 0xC101, "truncated"),
+        (whole()[:190], MRImageStorage, "1.2.3", 0xC101, "truncated"),
         (without("SOPInstanceUID"), MRImageStorage, "1.2.3", 0xC103, "no-instance-uid"),
         (whole(), MRImageStorage, None, 0xC103, "no-instance-uid"),
         (without("StudyInstanceUID"), MRImageStorage, "1.2.3", 0xC104, "no-study-or-series-uid"),
@@ -67,6 +68,20 @@ def test_what_is_wrong_gets_a_clear_status_and_the_next_instance_is_stored(
     assert event["status"] == f"{status:04X}"
     assert len(running.spool.new_entries()) == 1
     assert list(running.spool._root.glob("tmp/*/*")) == []
+
+
+def test_a_truncated_data_set_is_kept_as_it_came_and_told_by_whoever_reads_it(
+    tmp_path: Path,
+) -> None:
+    data = whole()[:-100]
+    with receiver(tmp_path) as running, association(running.port) as made:
+        assert send(made, data, sop_class=MRImageStorage, sop_instance="1.2.3").Status == 0x0000
+        assert send_dataset(made, mr_slices(slices=1)[0]) == 0x0000
+
+    kept, _ = running.spool.new_entries()
+    assert running.spool.path(kept).read_bytes().endswith(data)
+    with pytest.raises(BadInstance, match="ends inside an element"):
+        running.spool.read(kept)
 
 
 def test_a_study_uid_that_is_a_path_is_refused(tmp_path: Path) -> None:
