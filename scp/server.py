@@ -83,6 +83,11 @@ class Receiver:
         self._wake = -1
         self._thread: threading.Thread | None = None
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open, associated or not."""
+        return len(self._connections)
+
     def start(self) -> None:
         """Accept associations from now on, in threads of this process. Raises OSError."""
         self._spool.sweep()

@@ -26,7 +26,7 @@ from scp.contexts import supported
 from scp.pace import Pace
 from scp.pdu import IS_COMMAND, IS_LAST, AbortReason, PduType
 from scp.services import LONGEST_DATA_SET, Reply, Service
-from scp.status import STATUSES
+from scp.status import STATUSES, Outcome
 from scp.store import Reception, Upload
 from scp.stream import ConnectionEnded, Stream
 from scp.tally import ACCEPTED, Tally
@@ -287,7 +287,12 @@ class Session:
         service = self._house.services.get(command.sop_class_uid)
         if service is None or command.field not in service.operations:
             return Reply(status=_UNRECOGNIZED_OPERATION, comment="this operation is not offered")
-        return service.answer(caller, command, request.transfer_syntax_uid, bytes(request.data_set))
+        data_set = bytes(request.data_set)
+        try:
+            return service.answer(caller, command, request.transfer_syntax_uid, data_set)
+        except OSError:  # the disk does not take what the answer would promise
+            failed = STATUSES[Outcome.FAILED]
+            return Reply(status=failed.code, comment=failed.comment)
 
     def _respond(self, command: Command, reply: Reply) -> None:
         instance = reply.sop_instance_uid or command.sop_instance_uid
@@ -297,6 +302,7 @@ class Session:
             comment=reply.comment,
             sop_class_uid=command.sop_class_uid if is_valid_uid(command.sop_class_uid) else "",
             sop_instance_uid=instance if is_valid_uid(instance) else "",
+            error_id=reply.error_id,
         )
         self._stream.send(pdu.command_pdus(self._context_id, response, self._longest_answer))
 

@@ -104,6 +104,8 @@ def association(
 
     handlers = [(evt.EVT_CONN_OPEN, remember)]
     made = entity.associate(HOST, port, ae_title=called, evt_handlers=handlers)
+    # Stock pynetdicom may return a moment before it says which of these it is.
+    wait_until(lambda: made.is_established or made.is_rejected or made.is_aborted)
     try:
         yield made
     finally:

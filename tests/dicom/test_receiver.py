@@ -111,7 +111,7 @@ def test_a_peer_that_left_makes_room_for_the_next(tmp_path: Path) -> None:
             assert made.is_established
             with association(running.port) as second:
                 assert second.is_rejected
-        wait_until(lambda: not running.receiver._server.associations())  # type: ignore[union-attr]
+        wait_until(lambda: not running.receiver.connections)
         echoscu(running.port)
 
 

@@ -123,21 +123,21 @@ def test_a_disk_that_fails_in_the_middle_is_answered_and_survived(
             patch.setattr(running.spool, "free_bytes", fails)
             assert send_dataset(made, dataset) == 0xA700
         with monkeypatch.context() as patch:
-            patch.setattr("scp.incoming.IncomingInstance.write", fails)
+            patch.setattr("scp.incoming.IncomingInstance.space", fails)
             assert send_dataset(made, dataset) == 0xA700
         with monkeypatch.context() as patch:
-            patch.setattr(running.spool, "make_durable", fails)
+            patch.setattr("scp.journal.Journal.put", fails)
             assert send_dataset(made, dataset) == 0xA700
         assert send_dataset(made, dataset) == 0x0000
 
 
-def test_a_sink_that_fails_is_a_processing_failure_and_the_association_lives(
+def test_a_tally_that_fails_is_a_processing_failure_and_the_association_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = mr_slices(slices=2)
     with receiver(tmp_path) as running, association(running.port) as made:
         with monkeypatch.context() as patch:
-            patch.setattr(running.sink, "received", lambda _: 1 / 0)
+            patch.setattr("scp.tally.Tally.count", lambda *_: 1 / 0)
             assert send_dataset(made, first) == 0x0110
         assert send_dataset(made, first) == 0x0000  # it was durable already
         assert send_dataset(made, second) == 0x0000
@@ -171,7 +171,6 @@ def test_a_peer_that_breaks_off_leaves_nothing_behind(tmp_path: Path, events: Ev
             made.dimse.send_msg(_announcement(dataset), made.accepted_contexts[0].context_id)
             fragment = bytes([made.accepted_contexts[0].context_id, 0]) + bytes(4000)
             pdv = struct.pack(">I", len(fragment)) + fragment
-            wait_until(lambda: list(running.spool.root.glob("tmp/*/*")))
             sender.sendall(struct.pack(">BBI", 4, 0, len(pdv)) + pdv)
             sender.shutdown(socket.SHUT_RDWR)
             wait_until(lambda: events(Event.INSTANCE_REFUSED))
@@ -210,7 +209,7 @@ def test_garbage_on_the_port_disturbs_nobody(tmp_path: Path, garbage: bytes) -> 
         with socket.create_connection((HOST, running.port)) as connection:
             connection.sendall(garbage)
             echoscu(running.port)
-        wait_until(lambda: not running.receiver._server.associations())  # type: ignore[union-attr]
+        wait_until(lambda: not running.receiver.connections)
 
 
 def test_a_half_open_connection_blocks_nobody_and_is_closed_at_its_time(tmp_path: Path) -> None:
@@ -263,9 +262,9 @@ def test_no_log_line_names_the_patient(
 def test_small_answers_are_not_held_back_on_the_socket(tmp_path: Path) -> None:
     with receiver(tmp_path) as running, association(running.port) as made:
         assert made.is_established
-        (accepted,) = running.receiver._server.associations()  # type: ignore[union-attr]
-        option = accepted.dul.socket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert option == 1
+        ((stream, _),) = running.receiver._connections.values()
+        assert stream is not None
+        assert stream._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 def test_a_stopped_receiver_has_answered_what_it_stored_and_accepts_nothing(
