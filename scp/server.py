@@ -16,6 +16,7 @@ from appliance.core.log import Event, log_event
 from appliance.core.ports import InstanceSink
 from scp.association import Lobby
 from scp.options import ReceiverOptions
+from scp.seats import Seats
 from scp.services import Service
 from scp.session import House, Session
 from scp.shelves import shelf_for
@@ -97,7 +98,8 @@ class Receiver:
             log_event(Event.JOURNAL_RECOVERED, level=logging.WARNING, count=left)
         known = [peer.ae_title for peer in self._options.peers]
         self._tally = Tally(self._tallies, self._clock, known)
-        self._lobby = Lobby(self._options)
+        self._seats = Seats(self._spool.root / "seats", self._options.max_associations)
+        self._lobby = Lobby(self._options, self._seats)
         self._house = House(
             lobby=self._lobby,
             reception=Reception(self._options, self._spool, self._shelf, self._tally, self._clock),
@@ -131,6 +133,7 @@ class Receiver:
             self._guard.wait_for(lambda: not self._connections, _GRACE)
         self._shelf.stop()
         self._tally.close()
+        self._seats.close()
         self._thread = None
 
     def _accept_all(self) -> None:

@@ -87,6 +87,7 @@ class Session:
         self._context_id = 0  # of the request that is being received or answered
         self._longest_answer = 0
         self._caller: Caller | None = None
+        self._seat: int | None = None
         self._pace = Pace(house.clock, house.timeout)
 
     def run(self) -> None:
@@ -100,10 +101,10 @@ class Session:
         except ConnectionEnded:
             pass
         finally:
-            if self._caller is not None:
-                if isinstance(self._pending, Upload):
-                    self._house.reception.abandon(self._caller, self._pending)
-                self._house.lobby.leave(self._caller)
+            if self._caller is not None and isinstance(self._pending, Upload):
+                self._house.reception.abandon(self._caller, self._pending)
+            if self._seat is not None:
+                self._house.lobby.leave(self._seat)
 
     # -- association ----------------------------------------------------------------------
 
@@ -119,13 +120,14 @@ class Session:
             called_ae_title=request.called_ae_title,
             address=self._address,
         )
-        admission = self._house.lobby.enter(caller)
-        refusal = _unsupported(request) or admission.refusal
-        if admission.refusal is None:
-            self._caller = caller
+        refusal = _unsupported(request)
+        if refusal is None:
+            admission = self._house.lobby.enter(caller)
+            refusal = admission.refusal
         if refusal is not None:
             self._reject(caller, refusal)
             return
+        self._caller, self._seat = caller, admission.seat
         contexts = supported(
             request.abstract_syntaxes,
             private=admission.accept_private_storage,
@@ -143,9 +145,6 @@ class Session:
         log_rejection(caller, refusal)
         rejection = REJECTIONS[refusal]
         self._stream.send(pdu.rejection(rejection.result, rejection.source, rejection.reason))
-        if self._caller is not None:
-            self._house.lobby.leave(self._caller)
-            self._caller = None
         self._stream.wait_for_end(_TO_CLOSE)
 
     def _abort(self, reason: AbortReason) -> None:

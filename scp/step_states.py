@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scp.announced import StepStatus
 from scp.scratch import Scratch
-from scp.spool import sync_folder
+from scp.scratch import sync_folder
 
 _LOCK = "lock"
 
