@@ -6,13 +6,12 @@ import socket
 import struct
 from contextlib import ExitStack
 from datetime import timedelta
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import encode
 
 from appliance.core.errors import BadInstance
 from appliance.core.log import Event
@@ -159,19 +158,15 @@ def test_a_message_above_the_bound_ends_its_association_alone(
 
 
 def test_a_peer_that_breaks_off_leaves_nothing_behind(tmp_path: Path, events: Events) -> None:
-    (dataset,) = mr_slices(slices=1, rows=512, columns=512)
-    with receiver(tmp_path, max_pdu_length=8192) as running:
+    (dataset,) = mr_slices(slices=1)
+    with receiver(tmp_path) as running:
         with association(running.port) as made:
             sender = made.dul.socket.socket
-            request = request_of(dataset)
-            data = request.DataSet
-            assert data is not None
-            data.truncate(300_000)
-            request.DataSet = None
-            made.dimse.send_msg(_announcement(dataset), made.accepted_contexts[0].context_id)
-            fragment = bytes([made.accepted_contexts[0].context_id, 0]) + bytes(4000)
-            pdv = struct.pack(">I", len(fragment)) + fragment
-            sender.sendall(struct.pack(">BBI", 4, 0, len(pdv)) + pdv)
+            context = made.accepted_contexts[0].context_id
+            sender.sendall(_pdu(context, 3, _announcement(dataset)))
+            for _ in range(20):  # more than is held in memory
+                sender.sendall(_pdu(context, 0, bytes(60_000)))
+            wait_until(lambda: list(running.spool.root.glob("tmp/*/*")))
             sender.shutdown(socket.SHUT_RDWR)
             wait_until(lambda: events(Event.INSTANCE_REFUSED))
         assert running.spool.new_entries() == ()
@@ -179,16 +174,22 @@ def test_a_peer_that_breaks_off_leaves_nothing_behind(tmp_path: Path, events: Ev
         echoscu(running.port)
 
 
-def _announcement(dataset: Dataset) -> C_STORE:
-    """A C-STORE command whose data set is announced; one byte of it comes along."""
-    request = request_of(dataset)
+def _pdu(context_id: int, control: int, fragment: bytes) -> bytes:
+    """A P-DATA-TF with one fragment."""
+    pdv = struct.pack(">IBB", len(fragment) + 2, context_id, control) + fragment
+    return struct.pack(">BBI", 4, 0, len(pdv)) + pdv
 
-    class Unfinished(BytesIO):
-        def getvalue(self) -> bytes:
-            return b""
 
-    request.DataSet = Unfinished(b"\0")
-    return request
+def _announcement(dataset: Dataset) -> bytes:
+    """A C-STORE command whose data set is announced."""
+    command = Dataset()
+    command.AffectedSOPClassUID = dataset.SOPClassUID
+    command.CommandField = 1
+    command.MessageID = 1
+    command.Priority = 2
+    command.CommandDataSetType = 1
+    command.AffectedSOPInstanceUID = dataset.SOPInstanceUID
+    return encode(command, is_implicit_vr=True, is_little_endian=True) or b""
 
 
 @pytest.mark.parametrize(
