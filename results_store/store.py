@@ -15,6 +15,7 @@ from results_store.jobs import Jobs
 from results_store.local_disk import check_local_disk
 from results_store.migrate import check_schema
 from results_store.options import StoreOptions, parse_url, sqlite_file
+from results_store.overview import Overview
 from results_store.results import Results
 from results_store.routes import Decisions, Routes
 from results_store.studies import Studies
@@ -39,6 +40,7 @@ class Store:
         self.events = Events(database)
         self.drift = Drift(database)
         self.controls = Controls(database)
+        self.overview = Overview(database)
 
     def close(self) -> None:
         """Close every connection; the next call opens new ones."""

@@ -32,6 +32,7 @@ class Folders:
     results: Path
     secrets: Path
     run: Path
+    tallies: Path
 
 
 class Site:
@@ -120,7 +121,11 @@ def folders_of(settings: Settings) -> Folders:
     """Return where things lie."""
     data = settings.appliance.data_dir
     return Folders(
-        spool=data / "spool", results=data / "results", secrets=data / "secrets", run=data / "run"
+        spool=data / "spool",
+        results=data / "results",
+        secrets=data / "secrets",
+        run=data / "run",
+        tallies=data / "tallies",
     )
 
 
