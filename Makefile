@@ -9,8 +9,9 @@ BIN := .venv/bin
 PACKAGES := appliance scp pipelines results_store feedback
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 OUT ?= benchmarks/results
+BENCH ?=
 
-.PHONY: venv dev demo test test-model test-gpu check docs screenshot bench install install-files install-venv clean
+.PHONY: venv dev demo test test-model test-gpu check docs screenshot bench bench-receive install install-files install-venv clean
 
 venv: .venv/runtime
 
@@ -59,6 +60,12 @@ screenshot: dev
 bench: dev
 	sh tests/install-counterparts.sh
 	$(BIN)/python -m benchmarks --out $(OUT)
+
+# Receiving beside storescp, Orthanc and stock pynetdicom: up to an hour.
+# BENCH=--quick takes minutes; other words: .venv/bin/python -m benchmarks.receive --help
+bench-receive: dev
+	sh tests/install-counterparts.sh
+	$(BIN)/python -m benchmarks.receive --out $(OUT) $(BENCH)
 
 # DESTDIR=… lays the files out elsewhere; ENABLE=1 enables the units.
 install:

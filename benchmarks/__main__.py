@@ -11,7 +11,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     out: Path = parser.parse_args().out
-    receive.run(out)
+    receive.run(out, receive.full())
     study.run(out)
 
 

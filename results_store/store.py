@@ -11,12 +11,14 @@ from results_store.deliveries import Deliveries
 from results_store.drift import Drift
 from results_store.engine import Database, make_engine
 from results_store.feedback_log import FeedbackLog
+from results_store.fetches import Fetches
+from results_store.imports import Imports
 from results_store.jobs import Jobs
 from results_store.local_disk import check_local_disk
-from results_store.migrate import check_schema
 from results_store.options import StoreOptions, parse_url, sqlite_file
 from results_store.overview import Overview
 from results_store.results import Results
+from results_store.revisions import check_current
 from results_store.routes import Decisions, Routes
 from results_store.studies import Studies
 from results_store.trail import Audit, Events
@@ -40,6 +42,8 @@ class Store:
         self.events = Events(database)
         self.drift = Drift(database)
         self.controls = Controls(database)
+        self.fetches = Fetches(database)
+        self.imports = Imports(database)
         self.overview = Overview(database)
 
     def close(self) -> None:
@@ -61,6 +65,6 @@ def open_store(options: StoreOptions, clock: Clock) -> Store:
     with ExitStack() as undo:
         undo.callback(database.close)
         with database.read() as connection:
-            check_schema(connection)
+            check_current(connection)
         undo.pop_all()
     return Store(database)

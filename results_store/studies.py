@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, and_, exists, func
 from sqlalchemy.sql.expression import false, true
 
 from appliance.core.crashpoints import CrashPoint, crash_point
-from appliance.core.model import ReceivedInstance
+from appliance.core.model import Door, ReceivedInstance
 from appliance.core.states import DeliveryState, JobState, RouteState
 from results_store.engine import Database
 from results_store.indexing import (
@@ -49,6 +49,7 @@ class IndexedInstance:
     received_at: datetime
     calling_ae_title: str
     size: int
+    door: Door
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +240,7 @@ def _is_image() -> ColumnElement[bool]:
 
 
 def _to_instance(row: Row[Any]) -> IndexedInstance:
-    return IndexedInstance(**pick(row, IndexedInstance))
+    return IndexedInstance(door=Door(row.door), **pick(row, IndexedInstance, "door"))
 
 
 def _to_study(row: Row[Any]) -> StudyRow:

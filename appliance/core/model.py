@@ -48,6 +48,14 @@ class Priority(StrEnum):
 # -- received -----------------------------------------------------------------------------
 
 
+class Door(StrEnum):
+    """How an instance came in. What nobody sent us of his own accord counts as backfill."""
+
+    PUSHED = "pushed"  # sent to us: C-STORE, STOW-RS
+    FETCHED = "fetched"  # asked for by us: C-MOVE, C-GET
+    IMPORTED = "imported"  # out of a folder
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedInstance:
     """One instance in the spool, as its file's name and file meta group tell it."""
@@ -64,6 +72,7 @@ class ReceivedInstance:
     received_at: datetime
     size: int  # bytes of the file
     sha256: str  # of the data set as it came, without preamble and file meta
+    door: Door = Door.PUSHED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +101,7 @@ class StudySummary:
     study_instance_uid: str
     attributes: Attributes
     series: tuple[SeriesSummary, ...]
+    door: Door = Door.PUSHED  # another, if one of its images came by another
 
 
 # -- decided ------------------------------------------------------------------------------

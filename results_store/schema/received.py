@@ -51,6 +51,7 @@ instance = Table(
     moment("received_at"),
     count("size"),
     text("sha256"),
+    text("door", server_default="pushed"),
     text("modality"),
     count("number_of_frames"),
     count("version"),  # 1, 2, … of one SOP Instance UID; only one is current

@@ -12,7 +12,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from appliance.core.log import Event
-from appliance.core.model import Job, RouteDecision
+from appliance.core.model import Door, Job, RouteDecision
 from appliance.core.ports import Role
 from appliance.core.states import RouteState
 from appliance.intake.counting import SeriesCounts
@@ -99,11 +99,11 @@ class IntakeWorld:
         """Be the orchestrator's wake-up."""
         self.woken.append(role.value)
 
-    def receive(self, datasets: Sequence[Dataset]) -> tuple[str, ...]:
+    def receive(self, datasets: Sequence[Dataset], door: Door = Door.PUSHED) -> tuple[str, ...]:
         """Put the data sets into the spool as C-STORE does; return their names."""
-        return tuple(self._receive(dataset) for dataset in datasets)
+        return tuple(self._receive(dataset, door) for dataset in datasets)
 
-    def _receive(self, dataset: Dataset) -> str:
+    def _receive(self, dataset: Dataset, door: Door) -> str:
         file = DicomBytesIO()
         file.is_little_endian, file.is_implicit_VR = True, False
         write_dataset(file, dataset)
@@ -118,6 +118,7 @@ class IntakeWorld:
                 peer_address="127.0.0.1",
                 received_at=self.clock.now(),
                 sha256=hashlib.sha256(content).hexdigest(),
+                door=door,
             )
         )
         incoming.write(content)

@@ -7,7 +7,6 @@ from appliance.core.clock import Clock
 from feedback.system import DiskLine, Lookout, PeerLine, RoleLine, SystemStatus
 from feedback.whereabouts import InSpool, Rules
 
-
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 
 

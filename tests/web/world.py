@@ -54,9 +54,10 @@ from results_store.migrate import migrate
 from results_store.options import StoreOptions
 from results_store.store import Store, open_store
 from tests.builders import mr_series
-from tests.web.lookout import START, SteppedClock, lookout
+from tests.web.lookout import SteppedClock, lookout
 
 ROOT = Path(__file__).parents[2]
+START = SteppedClock().now()
 KEY = bytes(range(32))
 PASSWORD = "correct horse battery"
 VOLUME = Code(value="118565006", scheme="SCT", meaning="Volume")
