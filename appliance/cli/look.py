@@ -1,4 +1,4 @@
-"""Commands that only read: check, explain, status, and the lists."""
+"""Commands that only read: check, explain, and the lists."""
 
 from collections.abc import Mapping, Sized
 from pathlib import Path
@@ -30,7 +30,6 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(check)
     app.command()(explain)
-    app.command()(status)
 
 
 def check(
@@ -74,20 +73,6 @@ def explain(
     else:
         for line in explanation.lines:
             console.print(line, markup=False, soft_wrap=True)
-    return 0
-
-
-def status(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> int:
-    """Print what is running, waiting, held and failed."""
-    with open_site(config) as site:
-        overview = diagnosis.overview(site.settings, site.store, site.spool, site.clock.now())
-    if as_json:
-        print_json(overview)
-        return 0
-    for title, value in overview.items():
-        console.print(
-            f"{title.replace('_', ' '):<24} {_plain(value)}", markup=False, soft_wrap=True
-        )
     return 0
 
 
@@ -170,11 +155,3 @@ def _study_and_reason(row: Mapping[str, object]) -> str:
 
 def _count(things: Sized, name: str) -> str:
     return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value) or "none"
-    return str(value)

@@ -34,6 +34,7 @@ class Folders:
     results: Path
     secrets: Path
     run: Path
+    tallies: Path
 
 
 class Site:
@@ -122,7 +123,11 @@ def folders_of(settings: Settings) -> Folders:
     """Return where things lie."""
     data = settings.appliance.data_dir
     return Folders(
-        spool=data / "spool", results=data / "results", secrets=data / "secrets", run=data / "run"
+        spool=data / "spool",
+        results=data / "results",
+        secrets=data / "secrets",
+        run=data / "run",
+        tallies=data / "tallies",
     )
 
 
