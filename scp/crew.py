@@ -85,9 +85,9 @@ class Crew:
         try:
             self._be_one(parent)
             status = 0
-        except BaseException:  # noqa: BLE001 — nothing of the parent's may run in the child
-            traceback.print_exc()
-        finally:
+        finally:  # nothing of the parent's may run in the child, whatever comes
+            if status:
+                traceback.print_exc()
             sys.stderr.flush()
             os._exit(status)
 

@@ -33,7 +33,7 @@ def build(site: Site, _stop: Stop) -> Service:
         site.spool,
         _Announcer(site.wakeup),
         site.clock,
-        tallies=site.folders.spool.parent / "tallies",
+        tallies=site.folders.tallies,
     )
     if site.settings.receiver.processes == 1:
         receiver.start()
