@@ -25,8 +25,9 @@ _NOISE = random.Random(7).randbytes(_FRAGMENT)  # noqa: S311 - it stands for pix
 class Blank:
     """An instance to be numbered: its encoded elements before the pixels, and how many those are.
 
-    `study`, `series`, `instance`, `number` are the offsets of the values in `prefix` that every
-    copy overwrites: UIDs of `UID_LENGTH` bytes, and an Instance Number of eight digits.
+    `study`, `series`, `instance`, `number`, `position` are the offsets of the values in `prefix`
+    that every copy overwrites: UIDs of `UID_LENGTH` bytes, an Instance Number of eight digits, and
+    the last coordinate of Image Position (Patient) in eight characters.
     """
 
     sop_class_uid: str
@@ -36,6 +37,7 @@ class Blank:
     series: int
     instance: int
     number: int
+    position: int
 
     @property
     def size(self) -> int:
@@ -101,6 +103,7 @@ class Instance:
             (blank.series, series),
             (blank.instance, instance),
             (blank.number, instance[-8:]),
+            (blank.position, instance[-6:] + b".0"),  # one image a millimetre
         ):
             head[start + offset : start + offset + len(value)] = value
 
