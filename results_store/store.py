@@ -15,8 +15,10 @@ from results_store.feedback_log import FeedbackLog
 from results_store.fetches import Fetches
 from results_store.imports import Imports
 from results_store.jobs import Jobs
+from results_store.keeping import Keeping
 from results_store.local_disk import check_local_disk
 from results_store.options import StoreOptions, parse_url, sqlite_file
+from results_store.overview import Overview
 from results_store.results import Results
 from results_store.revisions import check_current
 from results_store.routes import Decisions, Routes
@@ -31,6 +33,7 @@ class Store:
         self.database = database
         self.studies = Studies(database)
         self.announcements = Announcements(database)
+        self.keeping = Keeping(database)
         self.routes = Routes(database)
         self.decisions = Decisions(database)
         self.commands = Commands(database)
@@ -45,6 +48,7 @@ class Store:
         self.controls = Controls(database)
         self.fetches = Fetches(database)
         self.imports = Imports(database)
+        self.overview = Overview(database)
 
     def close(self) -> None:
         """Close every connection; the next call opens new ones."""

@@ -92,16 +92,16 @@ def release(
     return 0
 
 
-def rerun(
-    study: StudyArgument, route: RouteArgument, config: ConfigOption = DEFAULT_CONFIG
-) -> int:
+def rerun(study: StudyArgument, route: RouteArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
     """Let a route that ran take late images in."""
     who = getpass.getuser()
     with open_site(config) as site:
         site.store.routes.run_again(study, route, f"asked for by {who}")
         site.store.audit.record(who, "route-rerun", study, route)
         site.wake_all()
-    console.print(f"route {route} runs again if it has images of {study} that it had not.", markup=False)
+    console.print(
+        f"route {route} runs again if it has images of {study} that it had not.", markup=False
+    )
     return 0
 
 
