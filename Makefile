@@ -11,7 +11,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 OUT ?= benchmarks/results
 BENCH ?=
 
-.PHONY: venv dev demo test test-model test-gpu check docs screenshot bench bench-receive install install-files install-venv clean
+.PHONY: venv dev demo test test-model test-gpu check docs screenshot bench bench-receive bench-day install install-files install-venv clean
 
 venv: .venv/runtime
 
@@ -61,11 +61,16 @@ bench: dev
 	sh tests/install-counterparts.sh
 	$(BIN)/python -m benchmarks --out $(OUT)
 
-# Receiving beside storescp, Orthanc and stock pynetdicom: up to an hour.
-# BENCH=--quick takes minutes; other words: .venv/bin/python -m benchmarks.receive --help
+# Receiving: its memory, then its rates beside storescp, Orthanc and stock pynetdicom; up to an
+# hour. BENCH=--quick takes minutes; other words: .venv/bin/python -m benchmarks.receive --help
 bench-receive: dev
 	sh tests/install-counterparts.sh
+	$(BIN)/python -m benchmarks.memory --out $(OUT)
 	$(BIN)/python -m benchmarks.receive --out $(OUT) $(BENCH)
+
+# The peak hour of a large hospital, in five minutes; 20 GB of disk.
+bench-day: dev
+	$(BIN)/python -m benchmarks.day --out $(OUT)
 
 # DESTDIR=… lays the files out elsewhere; ENABLE=1 enables the units.
 install:

@@ -28,7 +28,7 @@ from benchmarks.wire import Blank, Instance, uid
 from tests.builders import CT, MR, PATIENT, STUDY, override
 
 _STUDY, _SERIES, _INSTANCE = (uid(kind, 0, 0, 0) for kind in (1, 2, 3))
-_NUMBER = b"00000001"
+_NUMBER, _POSITION = b"00000001", b"000777.0"
 _ALSO: dict[str, object] = {
     "SpecificCharacterSet": "ISO_IR 100",
     "InstanceCreationDate": "20260102",
@@ -47,7 +47,7 @@ _ALSO: dict[str, object] = {
     "AcquisitionNumber": 1,
     "SliceThickness": 1,
     "SpacingBetweenSlices": 1,
-    "ImagePositionPatient": [-228.036842, -93.0631599, -124],
+    "ImagePositionPatient": ["-228.036842", "-93.0631599", "000777.0"],
     "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
     "FrameOfReferenceUID": "2.25.77",
     "PositionReferenceIndicator": "",
@@ -71,10 +71,10 @@ _US = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfigur
 _BYTES = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
 
 
-def blank(kind: str) -> Blank:
-    """Return the blank of a kind: ct, cr, mr, dx, us, multiframe."""
-    sop_class_uid, rows, columns, frames, attributes = _KINDS[kind]
-    return _blank(sop_class_uid, rows, columns, frames, attributes)
+def blank(kind: str, **attributes: object) -> Blank:
+    """Return the blank of a kind: ct, cr, mr, dx, us, multiframe; any keyword overrides."""
+    sop_class_uid, rows, columns, frames, own = _KINDS[kind]
+    return _blank(sop_class_uid, rows, columns, frames, own | attributes)
 
 
 def sized(size: int) -> Blank:
@@ -121,6 +121,7 @@ def _blank(
         series=_only(prefix, _SERIES),
         instance=_only(prefix, _INSTANCE),
         number=_only(prefix, _NUMBER),
+        position=_only(prefix, _POSITION),
     )
 
 

@@ -14,8 +14,10 @@ from results_store.feedback_log import FeedbackLog
 from results_store.fetches import Fetches
 from results_store.imports import Imports
 from results_store.jobs import Jobs
+from results_store.keeping import Keeping
 from results_store.local_disk import check_local_disk
 from results_store.options import StoreOptions, parse_url, sqlite_file
+from results_store.overview import Overview
 from results_store.results import Results
 from results_store.revisions import check_current
 from results_store.routes import Decisions, Routes
@@ -29,6 +31,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.studies = Studies(database)
+        self.keeping = Keeping(database)
         self.routes = Routes(database)
         self.decisions = Decisions(database)
         self.commands = Commands(database)
@@ -43,6 +46,7 @@ class Store:
         self.controls = Controls(database)
         self.fetches = Fetches(database)
         self.imports = Imports(database)
+        self.overview = Overview(database)
 
     def close(self) -> None:
         """Close every connection; the next call opens new ones."""
