@@ -6,7 +6,9 @@ from pathlib import Path
 
 from appliance.core.clock import SystemClock
 from appliance.core.errors import PeerError, StoreError
+from appliance.core.quantities import format_duration
 from appliance.settings.model import Settings
+from appliance.wiring.certificates import expiring
 from appliance.wiring.lookout import stranded
 from appliance.wiring.nodes import client_of
 from results_store.options import StoreOptions, parse_url, sqlite_file
@@ -34,7 +36,15 @@ def warnings(settings: Settings) -> list[str]:
         for name, destination in settings.destinations.items()
         if destination.verify == "none"
     ]
-    return found
+    found += [
+        f"peer {peer.ae_title}: a storage commitment lasts "
+        f"{format_duration(settings.retention.committed)} here; make sure that the images "
+        "are in an archive before it ends"
+        for peer in settings.receiver.peers
+        if peer.commitment
+    ]
+    said = expiring(settings, SystemClock().now())
+    return found + [f"{key}: {what}" for key, what in said.items()]
 
 
 def _can_be_made(folder: Path) -> bool:

@@ -24,6 +24,7 @@ NAMES = (
     "storescp-bit-preserving",
     "orthanc",
     "pynetdicom",
+    "discard",
 )
 
 
@@ -39,7 +40,7 @@ class Receiver:
 
     port: int
     pid: int
-    filed: Callable[[], int]
+    filed: Callable[[], int] | None  # None: it keeps nothing
 
 
 @contextmanager
@@ -63,6 +64,8 @@ def receiver(
             started = _orthanc(home)
         elif name == "pynetdicom":
             started = _pynetdicom(home)
+        elif name == "discard":
+            started = _discard(home)
         else:
             started = _appliance(home, name.partition(":")[2], processes)
         with started as one:
@@ -120,6 +123,14 @@ def _pynetdicom(home: Path) -> Iterator[Receiver]:
     command = [sys.executable, "-m", "benchmarks.stock", str(port)]
     with in_folder(command, _made(home / "in"), port, home / "log") as process:
         yield Receiver(port=port, pid=process.pid, filed=lambda: _count(home / "in"))
+
+
+@contextmanager
+def _discard(home: Path) -> Iterator[Receiver]:
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.discard", str(port)]
+    with in_folder(command, _made(home / "in"), port, home / "log") as process:
+        yield Receiver(port=port, pid=process.pid, filed=None)
 
 
 @contextmanager

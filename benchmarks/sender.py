@@ -24,11 +24,13 @@ def main() -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     cpu, began = time.process_time(), time.monotonic()
-    refused, slowest = 0, 0.0
+    refused: list[str] = []
+    slowest = 0.0
     for index in range(1, order["count"] + 1):
         before = time.monotonic()
         instance.number(index % 65_536, study, series, uid(3, order["run"], order["share"], index))
-        refused += association.store(instance) != 0
+        if status := association.store(instance):
+            refused.append(f"{index}: {status:04X}")
         slowest = max(slowest, time.monotonic() - before)
     association.release()
     answer: dict[str, Any] = {

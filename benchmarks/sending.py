@@ -43,8 +43,8 @@ def own(port: int, blank: Blank, counts: Sequence[int]) -> Sent:
         for sender in senders:
             sender.kill()
             sender.communicate()
-    if refused := sum(answer["refused"] for answer in answers):
-        raise RuntimeError(f"{refused} instances were refused")
+    if refused := [text for answer in answers for text in answer["refused"]]:
+        raise RuntimeError(f"{len(refused)} instances were refused: {', '.join(refused[:5])}")
     return Sent(
         began=min(answer["began"] for answer in answers),
         ended=max(answer["ended"] for answer in answers),

@@ -17,7 +17,6 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 _OWN_MAX_LENGTH = 16_384  # answers are small
 _FRAGMENT = 131_072  # where the receiver says "no limit"
 _VECTORS = 512  # buffers a sendmsg; the kernel takes 1024
-_STATUS = struct.pack("<HHI", 0, 0x0900, 2)
 _NOISE = random.Random(7).randbytes(_FRAGMENT)  # noqa: S311 - it stands for pixels
 
 
@@ -70,7 +69,7 @@ class Instance:
 
     def __init__(self, blank: Blank, context_id: int, max_length: int) -> None:
         command = _store_command(blank.sop_class_uid, b"0" * UID_LENGTH)
-        head = bytearray(_data_pdu(context_id, 0x03, command))
+        head = bytearray(data_pdu(context_id, 0x03, command))
         self._message_id = head.index(struct.pack("<HHI", 0, 0x0110, 2)) + 8
         self._named = head.index(b"0" * UID_LENGTH)
         fragment = (min(max_length or _FRAGMENT, _FRAGMENT) - 6) & ~1
@@ -80,7 +79,7 @@ class Instance:
         is_all = first == blank.size
         start = blank.prefix + _NOISE[: first - len(blank.prefix)]
         self._data_set = len(head) + 12
-        head += _data_pdu(context_id, 0x02 if is_all else 0x00, start)
+        head += data_pdu(context_id, 0x02 if is_all else 0x00, start)
         self._blank, self._head = blank, head
         self.buffers: list[bytes | bytearray] = [head]
         self.size = blank.size
@@ -88,10 +87,10 @@ class Instance:
             self._add_pixels(context_id, fragment, blank.size - first)
 
     def _add_pixels(self, context_id: int, fragment: int, left: int) -> None:
-        full = _data_pdu(context_id, 0x00, _NOISE[:fragment])
+        full = data_pdu(context_id, 0x00, _NOISE[:fragment])
         count, last = divmod(left - 1, fragment)
         self.buffers += [full] * count
-        self.buffers.append(_data_pdu(context_id, 0x02, _NOISE[: last + 1]))
+        self.buffers.append(data_pdu(context_id, 0x02, _NOISE[: last + 1]))
 
     def number(self, message_id: int, study: bytes, series: bytes, instance: bytes) -> None:
         """Make it another instance, in place."""
@@ -149,11 +148,9 @@ class Association:
         """Send the instance and wait for its answer; return the status."""
         _send(self.socket, instance.buffers)
         kind, body = self._read()
-        at = body.find(_STATUS)
-        if kind != 0x04 or at < 0:
+        if kind != 0x04:
             raise ConnectionError(f"no C-STORE-RSP but a PDU of type {kind}")
-        (status,) = struct.unpack_from("<H", body, at + 8)
-        return int(status)
+        return _status(body)
 
     def release(self) -> None:
         """Ask for the release, wait for the answer, and hang up."""
@@ -185,7 +182,8 @@ def _send(connection: socket.socket, buffers: Sequence[bytes | bytearray]) -> No
             start += 1
 
 
-def _data_pdu(context_id: int, control: int, fragment: bytes) -> bytes:
+def data_pdu(context_id: int, control: int, fragment: bytes) -> bytes:
+    """Return a P-DATA-TF with one fragment; control: 1 command, 2 last (PS3.8 annex E.2)."""
     length = len(fragment) + 2
     return struct.pack(">BBIIBB", 0x04, 0, length + 4, length, context_id, control) + fragment
 
@@ -194,18 +192,19 @@ def _store_command(sop_class_uid: str, sop_instance_uid: bytes) -> bytes:
     """PS3.7 section 9.3.1.1, implicit VR little endian."""
     elements = b"".join(
         (
-            _element(0x0002, _padded(sop_class_uid.encode())),
-            _element(0x0100, struct.pack("<H", 0x0001)),
-            _element(0x0110, struct.pack("<H", 1)),
-            _element(0x0700, struct.pack("<H", 0)),
-            _element(0x0800, struct.pack("<H", 0x0102)),
-            _element(0x1000, _padded(sop_instance_uid)),
+            element(0x0002, _padded(sop_class_uid.encode())),
+            element(0x0100, struct.pack("<H", 0x0001)),
+            element(0x0110, struct.pack("<H", 1)),
+            element(0x0700, struct.pack("<H", 0)),
+            element(0x0800, struct.pack("<H", 0x0102)),
+            element(0x1000, _padded(sop_instance_uid)),
         )
     )
-    return _element(0x0000, struct.pack("<I", len(elements))) + elements
+    return element(0x0000, struct.pack("<I", len(elements))) + elements
 
 
-def _element(number: int, value: bytes) -> bytes:
+def element(number: int, value: bytes) -> bytes:
+    """Return an element of a command set."""
     return struct.pack("<HHI", 0, number, len(value)) + value
 
 
@@ -213,27 +212,39 @@ def _padded(value: bytes) -> bytes:
     return value + b"\0" * (len(value) % 2)
 
 
-def _item(kind: int, value: bytes) -> bytes:
+def _status(body: bytes) -> int:
+    """Return the Status (0000,0900) of the response in a P-DATA-TF."""
+    at = 6  # after the PDV's length, context and control header
+    while at + 8 <= len(body):
+        number, length = struct.unpack_from("<xxHI", body, at)
+        if number == 0x0900:
+            return int.from_bytes(body[at + 8 : at + 10], "little")
+        at += 8 + length
+    raise ConnectionError("a response without a status")
+
+
+def item(kind: int, value: bytes) -> bytes:
+    """Return an item of an association PDU."""
     return struct.pack(">BBH", kind, 0, len(value)) + value
 
 
 def _associate_request(calling: str, called: str, contexts: dict[str, int]) -> bytes:
     """PS3.8 section 9.3.2."""
     offered = b"".join(
-        _item(
+        item(
             0x20,
             struct.pack("BBBB", number, 0, 0, 0)
-            + _item(0x30, name.encode())
-            + _item(0x40, EXPLICIT.encode()),
+            + item(0x30, name.encode())
+            + item(0x40, EXPLICIT.encode()),
         )
         for name, number in contexts.items()
     )
-    user = _item(0x51, struct.pack(">I", _OWN_MAX_LENGTH)) + _item(0x52, b"2.25.1")
+    user = item(0x51, struct.pack(">I", _OWN_MAX_LENGTH)) + item(0x52, b"2.25.1")
     body = (
         struct.pack(">HH16s16s32x", 1, 0, called.encode().ljust(16), calling.encode().ljust(16))
-        + _item(0x10, b"1.2.840.10008.3.1.1.1")
+        + item(0x10, b"1.2.840.10008.3.1.1.1")
         + offered
-        + _item(0x50, user)
+        + item(0x50, user)
     )
     return struct.pack(">BBI", 0x01, 0, len(body)) + body
 

@@ -35,7 +35,7 @@ NO_LONGER_ID = 0xA710
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Message:
+class Message:
     """One request with all that is known of it."""
 
     caller: Caller
@@ -52,7 +52,7 @@ class Desk:
         self._clock = clock
         self._told = told
 
-    def answer(self, message: _Message, judged: Callable[[_Message], Reply]) -> Reply:
+    def answer(self, message: Message, judged: Callable[[Message], Reply]) -> Reply:
         """Return `judged`'s reply, with every fault a status."""
         try:
             reply = _checked(message) or judged(message)
@@ -65,7 +65,7 @@ class Desk:
             self._told()
         return reply
 
-    def keep(self, message: _Message) -> None:
+    def keep(self, message: Message) -> None:
         """Return when the message is durable. Raises OSError."""
         command, caller = message.command, message.caller
         notice = Notice(
@@ -82,7 +82,7 @@ class Desk:
         self._notices.put(notice, message.data_set)
 
     @staticmethod
-    def _log(message: _Message, reply: Reply) -> None:
+    def _log(message: Message, reply: Reply) -> None:
         refused = reply.status != NStatus.SUCCESS
         uid = message.command.sop_instance_uid
         log_event(
@@ -112,7 +112,7 @@ class PerformedSteps:
         self, caller: Caller, command: Command, transfer_syntax_uid: str, data_set: bytes
     ) -> Reply:
         """Return the reply; after success the message is a notice and the state is kept."""
-        message = _Message(
+        message = Message(
             caller=caller,
             command=command,
             transfer_syntax_uid=transfer_syntax_uid,
@@ -121,7 +121,7 @@ class PerformedSteps:
         is_new = command.field == N_CREATE_RQ
         return self._desk.answer(message, self._create if is_new else self._set)
 
-    def _create(self, message: _Message) -> Reply:
+    def _create(self, message: Message) -> Reply:
         created_step(message.data_set, message.transfer_syntax_uid)
         message = _named(message)
         uid = message.command.sop_instance_uid
@@ -133,7 +133,7 @@ class PerformedSteps:
             self._states.put(uid, StepStatus.IN_PROGRESS)
         return Reply(status=NStatus.SUCCESS, sop_instance_uid=uid)
 
-    def _set(self, message: _Message) -> Reply:
+    def _set(self, message: Message) -> Reply:
         report = changed_step(message.data_set, message.transfer_syntax_uid)
         uid = message.command.sop_instance_uid
         with self._states.held():
@@ -163,7 +163,7 @@ class Availability:
         self, caller: Caller, command: Command, transfer_syntax_uid: str, data_set: bytes
     ) -> Reply:
         """Return the reply; after success the message is a notice."""
-        message = _Message(
+        message = Message(
             caller=caller,
             command=command,
             transfer_syntax_uid=transfer_syntax_uid,
@@ -171,14 +171,14 @@ class Availability:
         )
         return self._desk.answer(message, self._create)
 
-    def _create(self, message: _Message) -> Reply:
+    def _create(self, message: Message) -> Reply:
         availability(message.data_set, message.transfer_syntax_uid)
         message = _named(message)
         self._desk.keep(message)
         return Reply(status=NStatus.SUCCESS, sop_instance_uid=message.command.sop_instance_uid)
 
 
-def _checked(message: _Message) -> Reply | None:
+def _checked(message: Message) -> Reply | None:
     """Return the refusal of what cannot be answered with anything else; else None."""
     uid = message.command.sop_instance_uid
     if not uid and message.command.field == N_CREATE_RQ:
@@ -188,7 +188,7 @@ def _checked(message: _Message) -> Reply | None:
     return None
 
 
-def _named(message: _Message) -> _Message:
+def _named(message: Message) -> Message:
     """Return the N-CREATE with a SOP Instance UID, which is ours where it had none."""
     if message.command.sop_instance_uid:
         return message

@@ -40,9 +40,12 @@ class NStatus(IntEnum):
     FAILURE = 0x0110  # Processing failure
     DUPLICATE = 0x0111  # Duplicate SOP Instance
     NO_SUCH_INSTANCE = 0x0112  # No such SOP Instance
+    INVALID_ARGUMENT = 0x0115  # of an action
     INVALID_INSTANCE = 0x0117  # Invalid SOP Instance: its UID is none
     MISSING_ATTRIBUTE = 0x0120
     MISSING_VALUE = 0x0121  # the attribute is there and empty
+    NO_SUCH_ACTION = 0x0123
+    NOT_AUTHORISED = 0x0124
     RESOURCES = 0x0213  # Resource limitation
 
 
