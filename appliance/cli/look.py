@@ -15,7 +15,9 @@ from appliance.cli.common import (
     print_json,
     show_rows,
 )
+from appliance.cli.spool import report_spool
 from appliance.core.model import Delivery, Job
+from appliance.core.quantities import parse_size
 from appliance.core.states import JobState
 from appliance.core.uids import is_valid_uid
 from appliance.wiring.checks import check_installation
@@ -32,6 +34,16 @@ def add_to(app: typer.Typer) -> None:
     app.command()(explain)
 
 
+def _size(text: str) -> int:
+    try:
+        size = parse_size(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if size < 1:
+        raise typer.BadParameter("write a size above 0")
+    return size
+
+
 def check(
     config: ConfigOption = DEFAULT_CONFIG,
     *,
@@ -41,6 +53,16 @@ def check(
             "--peers", help="Also send a C-ECHO to every destination; 1 if one is silent."
         ),
     ] = False,
+    spool: Annotated[
+        bool,
+        typer.Option("--spool", help="Also read every received file; 1 if one is not as it came."),
+    ] = False,
+    rate: Annotated[
+        int | None,
+        typer.Option(
+            parser=_size, metavar="SIZE", help='For --spool: bytes a second at most ("50 MB").'
+        ),
+    ] = None,
 ) -> int:
     """Check settings, pipelines, weights, forms: all mistakes."""
     settings = load(config)
@@ -52,7 +74,8 @@ def check(
     silent = diagnosis.unreachable(settings) if peers else []
     for line in silent:
         console.print(line, style="red", markup=False, soft_wrap=True)
-    return 1 if silent else 0
+    unsound = report_spool(config, rate) if spool else 0
+    return 1 if silent or unsound else 0
 
 
 def explain(

@@ -10,6 +10,7 @@ from appliance.core.clock import SystemClock
 from appliance.core.errors import StoreError
 from appliance.core.model import RouteDecision, StudySummary
 from appliance.core.ports import Role
+from appliance.intake.bulletins import Bulletins
 from appliance.intake.commitment import Committer
 from appliance.intake.explain import as_data, as_lines, decisions_for, series_labels
 from appliance.intake.folder import study_from_folder
@@ -22,6 +23,7 @@ from appliance.intake.options import (
     CommitmentOptions,
     CompleteOptions,
     IntakeOptions,
+    Late,
     RetentionOptions,
     RoutePlan,
 )
@@ -37,6 +39,7 @@ from appliance.wiring.nodes import commitment_reports, series_counts
 from appliance.wiring.site import Site, load, open_site
 from results_store.jobs import SendTo
 from scp.notices import Notices
+from scp.step_states import StepStates
 
 
 def build(site: Site, _stop: Stop) -> Service:
@@ -78,6 +81,9 @@ def orchestrator(site: Site) -> Orchestrator:
         options=options,
         store=site.store,
         indexer=indexer,
+        bulletins=Bulletins(
+            Notices(site.folders.spool), StepStates(site.folders.spool), site.store
+        ),
         library=Library(site.store, site.spool, headers),
         clock=site.clock,
         wakeup=site.wakeup,
@@ -177,6 +183,7 @@ def _plan(route: RouteSettings) -> RoutePlan:
         send=tuple(SendTo(destination=to, objects=send.objects) for to in send.to) if send else (),
         max_age=route.max_age,
         backfill=Backfill(route.backfill),
+        late=Late(route.late),
         priority=route.priority,
         feedback_form=route.feedback,
     )
