@@ -13,7 +13,7 @@ from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.model import ReceivedInstance
 from scp import filemeta
 from scp.filemeta import Provenance
-from scp.head import Identity, identify
+from scp.head import Identity, identify, verify_structure
 
 
 class Shelf(Protocol):
@@ -80,6 +80,11 @@ class IncomingInstance:
         """Return the UIDs in the data set. Raises MalformedDataSet."""
         with mmap.mmap(self._descriptor(), self._size, prot=mmap.PROT_READ) as data:
             return identify(data, self._start, self._provenance.transfer_syntax_uid)
+
+    def verify(self) -> None:
+        """Return if the data set is whole. Raises MalformedDataSet."""
+        with mmap.mmap(self._descriptor(), self._size, prot=mmap.PROT_READ) as data:
+            verify_structure(data, self._start, self._provenance.transfer_syntax_uid)
 
     def commit(self, identity: Identity, received_at: datetime) -> tuple[ReceivedInstance, bool]:
         """Make the instance survive a power cut; return it, and whether it is new.

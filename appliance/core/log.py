@@ -28,6 +28,10 @@ class Event(StrEnum):
     INSTANCE_CONFLICT = "instance.conflict"
     INSTANCE_OWN = "instance.own"
     INSTANCE_DELETED = "instance.deleted"
+    FETCH_STARTED = "fetch.started"
+    FETCH_ENDED = "fetch.ended"
+    FETCH_FAILED = "fetch.failed"
+    FILE_REFUSED = "file.refused"
     DISK_LOW = "disk.low"
     ROUTE_CLOSED = "route.closed"
     ROUTE_HELD = "route.held"
@@ -59,7 +63,7 @@ KEYS = frozenset(
         "transfer_syntax_uid", "calling_ae_title", "called_ae_title", "peer_address", "status",
         "role", "process", "route", "pipeline", "version", "job", "attempt", "worker", "device",
         "destination", "delivery", "seconds", "size", "count", "reason", "spool_name", "signal",
-        "account", "feature", "statistic", "value", "free", "path", "error",
+        "account", "feature", "statistic", "value", "free", "path", "error", "door",
     }
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pynetdicom.ae import ApplicationEntity
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
 
 _MAX_PDU_LENGTH = 131_072
+_LONGEST_PDU = 1_048_576  # an A-ASSOCIATE-AC has no other bound
 
 # PS3.8 table 9-21: (result source, reason) → what to check.
 _REASONS = {
@@ -43,6 +45,13 @@ class _Socket(AssociationSocket):
         # The library reads without one: a peer that stalls inside a PDU would hold us for ever.
         connection.settimeout(self.assoc.network_timeout)
 
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Return that many bytes, or fewer where the peer closed. Raises OSError."""
+        if nr_bytes > _LONGEST_PDU:
+            raise OSError("the PDU is longer than anything we agreed to")
+        received: bytearray = super().recv(nr_bytes)
+        return received
+
 
 class _Entity(ApplicationEntity):
     """Makes associations over such a connection."""
@@ -56,12 +65,17 @@ class _Entity(ApplicationEntity):
 
 
 @contextmanager
-def associated(node: DicomNode, contexts: Sequence[PresentationContext]) -> "Iterator[Association]":
+def associated(
+    node: DicomNode,
+    contexts: Sequence[PresentationContext],
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+) -> "Iterator[Association]":
     """Yield an association; it is released at the end, or aborted if the block raises.
 
+    `roles` are the SOP Classes that the node may send us on it (PS3.7 annex D.3.3.4).
     Raises PeerRefused where the node says no for good, else PeerError.
     """
-    association = _associate(node, contexts)
+    association = _associate(node, contexts, roles)
     is_done = False
     try:
         yield association
@@ -73,7 +87,11 @@ def associated(node: DicomNode, contexts: Sequence[PresentationContext]) -> "Ite
             association.abort()
 
 
-def _associate(node: DicomNode, contexts: Sequence[PresentationContext]) -> "Association":
+def _associate(
+    node: DicomNode,
+    contexts: Sequence[PresentationContext],
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation],
+) -> "Association":
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it quotes identifiers
     seconds = node.timeout.total_seconds()
     entity = _Entity(node.calling_ae_title)
@@ -88,6 +106,7 @@ def _associate(node: DicomNode, contexts: Sequence[PresentationContext]) -> "Ass
             contexts=list(contexts),
             ae_title=node.ae_title,
             max_pdu=_MAX_PDU_LENGTH,
+            ext_neg=list(roles),
         )
     except OSError as error:
         raise PeerError(f"{node}: the host name cannot be resolved ({error})") from error
@@ -97,6 +116,9 @@ def _associate(node: DicomNode, contexts: Sequence[PresentationContext]) -> "Ass
 
 
 def _no_association(node: DicomNode, association: "Association") -> PeerError:
+    if association.rejected_contexts:  # the library ends an association without contexts
+        names = sorted({str(cx.abstract_syntax.name) for cx in association.rejected_contexts})
+        return PeerRefused(f"{node} offers none of: {', '.join(names[:3])}")
     if not association.is_rejected:
         return PeerError(
             f"{node} does not answer: is it running, are host and port right, "
