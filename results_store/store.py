@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from appliance.core.clock import Clock
 from appliance.core.errors import StoreError
 from results_store.accounts import Accounts
+from results_store.announcements import Announcements
 from results_store.commands import Commands
 from results_store.controls import Controls
 from results_store.deliveries import Deliveries
@@ -14,8 +15,10 @@ from results_store.feedback_log import FeedbackLog
 from results_store.fetches import Fetches
 from results_store.imports import Imports
 from results_store.jobs import Jobs
+from results_store.keeping import Keeping
 from results_store.local_disk import check_local_disk
 from results_store.options import StoreOptions, parse_url, sqlite_file
+from results_store.overview import Overview
 from results_store.results import Results
 from results_store.revisions import check_current
 from results_store.routes import Decisions, Routes
@@ -29,6 +32,8 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.studies = Studies(database)
+        self.announcements = Announcements(database)
+        self.keeping = Keeping(database)
         self.routes = Routes(database)
         self.decisions = Decisions(database)
         self.commands = Commands(database)
@@ -43,6 +48,7 @@ class Store:
         self.controls = Controls(database)
         self.fetches = Fetches(database)
         self.imports = Imports(database)
+        self.overview = Overview(database)
 
     def close(self) -> None:
         """Close every connection; the next call opens new ones."""

@@ -33,6 +33,7 @@ class Folders:
     results: Path
     secrets: Path
     run: Path
+    tallies: Path
 
 
 class Site:
@@ -121,7 +122,11 @@ def folders_of(settings: Settings) -> Folders:
     """Return where things lie."""
     data = settings.appliance.data_dir
     return Folders(
-        spool=data / "spool", results=data / "results", secrets=data / "secrets", run=data / "run"
+        spool=data / "spool",
+        results=data / "results",
+        secrets=data / "secrets",
+        run=data / "run",
+        tallies=data / "tallies",
     )
 
 

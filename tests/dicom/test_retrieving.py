@@ -293,7 +293,7 @@ def test_a_node_without_c_get_or_c_move_is_refused_with_the_other_way(tmp_path: 
         )
     with (
         odd_node(GET, lambda _: iter(())) as port,
-        pytest.raises(PeerRefused, match=r"offers none of: .* - MOVE"),
+        pytest.raises(PeerRefused, match=r"does not offer .* - MOVE"),
     ):
         client(port, theirs="ODD").move(WANTED, quiet)
 
