@@ -28,16 +28,13 @@ class Event(StrEnum):
     INSTANCE_CONFLICT = "instance.conflict"
     INSTANCE_OWN = "instance.own"
     INSTANCE_DELETED = "instance.deleted"
-<<<<<<< HEAD
     FETCH_STARTED = "fetch.started"
     FETCH_ENDED = "fetch.ended"
     FETCH_FAILED = "fetch.failed"
     FILE_REFUSED = "file.refused"
-=======
     NOTICE_RECEIVED = "notice.received"
     NOTICE_REFUSED = "notice.refused"
     NOTICE_QUARANTINED = "notice.quarantined"
->>>>>>> main
     DISK_LOW = "disk.low"
     COMMITMENT_REPORTED = "commitment.reported"
     COMMITMENT_RETRYING = "commitment.retrying"
@@ -73,12 +70,8 @@ KEYS = frozenset(
         "transfer_syntax_uid", "calling_ae_title", "called_ae_title", "peer_address", "status",
         "role", "process", "route", "pipeline", "version", "job", "attempt", "worker", "device",
         "destination", "delivery", "seconds", "size", "count", "reason", "spool_name", "signal",
-<<<<<<< HEAD
-        "account", "feature", "statistic", "value", "free", "path", "error", "door",
-=======
         "account", "feature", "statistic", "value", "free", "path", "error", "last",
-        "transaction_uid", "failed",
->>>>>>> main
+        "transaction_uid", "failed", "door",
     }
 )  # fmt: skip
 

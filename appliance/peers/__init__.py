@@ -5,11 +5,8 @@ tls.py          TLS to it
 association.py  an association to it, and in plain words why there is none
 status.py       what answers to C-STORE, C-MOVE and C-GET mean
 sending.py      C-STORE of files, their data sets byte for byte
-<<<<<<< HEAD
 retrieving.py   C-MOVE and C-GET, data sets byte for byte
-=======
 commitment.py   N-EVENT-REPORT of a storage commitment request
->>>>>>> main
 client.py       DicomClient: what can be asked of a node
 """
 
