@@ -43,9 +43,8 @@ def _sop_classes() -> str:
 def _answers(meanings: tuple[Meaning, ...]) -> str:
     rows = ["| status | what follows | because |", "| --- | --- | --- |"]
     for row in meanings:
-        rows.append(
-            f"| {_range(row.first, row.last)} | {row.verdict.value} | {row.text.format(ours='our AE title')} |"
-        )
+        text = row.text.format(ours="our AE title")
+        rows.append(f"| {_range(row.first, row.last)} | {row.verdict.value} | {text} |")
     rows.append("| any other | retry | an answer that the standard does not know |")
     return "\n".join(rows)
 
