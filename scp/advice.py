@@ -44,6 +44,10 @@ ANSWERED: Mapping[Outcome, str] = {
     Outcome.NO_STUDY_OR_SERIES_UID: "The image lacks its Study or Series Instance UID: repair it "
     "at its source.",
     Outcome.UNUSABLE_UID: "The image has a UID that is none: repair it at its source.",
+    Outcome.OTHER_STUDY: "Of a study that the appliance asked for: the answer brought another one.",
+    Outcome.SOP_CLASS: "By other doors than C-STORE: this is no storage SOP Class.",
+    Outcome.TRANSFER_SYNTAX: "By other doors than C-STORE: deflated data sets are not taken; send "
+    "them in another transfer syntax.",
     Outcome.FAILED: "Send again later; tell the appliance's sysadmin: the journal has the reason.",
 }
 

@@ -7,11 +7,14 @@ from pydicom.uid import UID
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
 
-from appliance.peers.status import STORE_MEANINGS
+from appliance.peers.status import RETRIEVE_MEANINGS, STORE_MEANINGS, Meaning
 
+_RETRIEVE = "a study that a person or a rule asks for"
 _UNCOMPRESSED = "the three uncompressed ones"
 
 
@@ -37,6 +40,16 @@ def used() -> tuple[Used, ...]:
             "SCU",
             "counts of a study; identity before sending; proof that a result arrived",
         ),
+        _of(StudyRootQueryRetrieveInformationModelMove, "C-MOVE", "SCU", _RETRIEVE),
+        _of(StudyRootQueryRetrieveInformationModelGet, "C-GET", "SCU", _RETRIEVE),
+        Used(
+            "Storage SOP Classes that a C-GET brings",
+            "",
+            "C-STORE",
+            "all that are stored (7.3), one a context",
+            "SCP, by role selection",
+            _RETRIEVE,
+        ),
         Used(
             "Storage SOP Classes of results (annex 9.1)",
             "",
@@ -60,7 +73,11 @@ def _of(uid: UID, operations: str, role: str, purpose: str) -> Used:
 
 def tables() -> Mapping[str, str]:
     """Return each table's Markdown by the name under which the page asks for it."""
-    return {"scu-presentation-contexts": _contexts(), "store-answers": _store_answers()}
+    return {
+        "scu-presentation-contexts": _contexts(),
+        "store-answers": _answers(STORE_MEANINGS),
+        "retrieve-answers": _answers(RETRIEVE_MEANINGS),
+    }
 
 
 def _contexts() -> str:
@@ -75,10 +92,11 @@ def _contexts() -> str:
     return "\n".join(rows)
 
 
-def _store_answers() -> str:
+def _answers(meanings: tuple[Meaning, ...]) -> str:
     rows = ["| status | what follows | because |", "| --- | --- | --- |"]
-    for row in STORE_MEANINGS:
-        rows.append(f"| {_range(row.first, row.last)} | {row.verdict.value} | {row.text} |")
+    for row in meanings:
+        text = row.text.format(ours="our AE title")
+        rows.append(f"| {_range(row.first, row.last)} | {row.verdict.value} | {text} |")
     rows.append("| any other | retry | an answer that the standard does not know |")
     return "\n".join(rows)
 
