@@ -32,6 +32,8 @@ class Event(StrEnum):
     NOTICE_REFUSED = "notice.refused"
     NOTICE_QUARANTINED = "notice.quarantined"
     DISK_LOW = "disk.low"
+    JOURNAL_STUCK = "journal.stuck"
+    JOURNAL_RECOVERED = "journal.recovered"
     COMMITMENT_REPORTED = "commitment.reported"
     COMMITMENT_RETRYING = "commitment.retrying"
     COMMITMENT_FAILED = "commitment.failed"
