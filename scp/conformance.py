@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pydicom.uid import UID
 
 from appliance.core.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from appliance.core.tls import PORT, SUITES_1_2, SUITES_1_3, VERSIONS
 from scp.association import REJECTIONS
+from scp.commitment import FAILURES, REFUSALS
 from scp.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES, VERIFICATION
 from scp.status import STATUSES
 
@@ -18,6 +20,9 @@ def tables() -> Mapping[str, str]:
         "transfer-syntaxes": _transfer_syntaxes(),
         "rejections": _rejections(),
         "store-statuses": _store_statuses(),
+        "commitment-statuses": _commitment_statuses(),
+        "commitment-failures": _commitment_failures(),
+        "tls": _tls(),
     }
 
 
@@ -70,6 +75,32 @@ def _store_statuses() -> str:
         (
             (outcome.value, f"{row.code:04X}H", row.meaning, row.comment)
             for outcome, row in STATUSES.items()
+        ),
+    )
+
+
+def _commitment_statuses() -> str:
+    success = ("0000H", "the request is kept; the answer follows")
+    return markdown(
+        ("status", "meaning"), (success, *((f"{s:04X}H", text) for s, text in REFUSALS.items()))
+    )
+
+
+def _commitment_failures() -> str:
+    return markdown(
+        ("Failure Reason", "meaning"), ((f"{f:04X}H", text) for f, text in FAILURES.items())
+    )
+
+
+def _tls() -> str:
+    newest, oldest = VERSIONS
+    return markdown(
+        ("item", "value"),
+        (
+            ("versions", f"{newest} (preferred), {oldest}"),
+            (f"cipher suites of {newest}", ", ".join(SUITES_1_3)),
+            (f"cipher suites of {oldest}", ", ".join(SUITES_1_2)),
+            ("port", f"{PORT} (dicom-tls), or what the site writes"),
         ),
     )
 
