@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
-from appliance.core.model import CommitmentFailure, SopReference
+from appliance.core.model import SopReference
 from scp.announcing import Desk, Message
 from scp.association import Caller
 from scp.command import N_ACTION_RQ, Command
@@ -24,13 +24,6 @@ REFUSALS: Mapping[NStatus, str] = {
     NStatus.NOT_AUTHORISED: "storage commitment is not for this AE title",
     NStatus.NO_SUCH_INSTANCE: "not the well-known SOP Instance",
     NStatus.NO_SUCH_ACTION: "the one action is 1, request storage commitment",
-    NStatus.INVALID_ARGUMENT: "no usable Transaction UID or Referenced SOP Sequence",
-    NStatus.RESOURCES: "no room, too many items, or too many requests that wait; ask again later",
-}
-FAILURES: Mapping[CommitmentFailure, str] = {
-    CommitmentFailure.PROCESSING_FAILURE: "it is not what was received any more, or unreadable",
-    CommitmentFailure.NO_SUCH_INSTANCE: "it is not here: never received, or deleted since",
-    CommitmentFailure.CLASS_CONFLICT: "it is here with another SOP Class",
 }
 
 

@@ -9,13 +9,14 @@ from appliance.service import Service, Stop
 from appliance.settings.model import Settings
 from appliance.wiring.certificates import RECEIVER_TLS, server_files
 from appliance.wiring.site import Site
-from scp.announcing import Desk
+from scp.announcing import Availability, Desk, PerformedSteps
 from scp.commitment import StorageCommitment
 from scp.crew import Crew
 from scp.notices import Notices
 from scp.options import AllowedPeer, ReceiverOptions, TlsOptions
 from scp.server import Receiver
 from scp.services import Service as ProvidedService
+from scp.step_states import StepStates
 
 _IDLE = timedelta(seconds=1)
 
@@ -50,10 +51,11 @@ def build(site: Site, _stop: Stop) -> Service:
 def services(site: Site) -> tuple[ProvidedService, ...]:
     """Return what is offered besides storing and echoing."""
     settings = site.settings
-    asking = [peer.ae_title for peer in settings.receiver.peers if peer.commitment]
     notices = Notices(site.folders.spool, refuse_below_bytes=settings.receiver.disk.refuse_below)
     desk = Desk(notices, site.clock, lambda: site.wakeup.wake(Role.ORCHESTRATE))
-    return (StorageCommitment(desk, asking),) if asking else ()
+    asking = [peer.ae_title for peer in settings.receiver.peers if peer.commitment]
+    always = (PerformedSteps(desk, StepStates(site.folders.spool)), Availability(desk))
+    return (*always, StorageCommitment(desk, asking)) if asking else always
 
 
 def _of_several(receiver: Receiver, processes: int) -> Service:
