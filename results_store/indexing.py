@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, case, func, select, update
 from sqlalchemy.sql.expression import false
 
 from appliance.core.model import ReceivedInstance
+from appliance.core.states import RouteEvent
 from results_store.engine import insert_if_absent
 from results_store.routes import reopen_held
 from results_store.schema.outcome import result_object
@@ -70,7 +71,8 @@ def index_instance(
     if not current:
         return IndexOutcome.CONFLICT
     _count(connection, received, facts)
-    reopen_held(connection, received.study_instance_uid, now)
+    uid = received.study_instance_uid
+    reopen_held(connection, uid, RouteEvent.IMAGE, "an image came", now)
     return IndexOutcome.NEW
 
 

@@ -1,8 +1,9 @@
-"""Which instance a data set is, found without decoding it.
+"""Which instance a data set is, and whether it is whole, found without decoding it.
 
 The data set is walked element by element by its lengths alone: no value but the four UIDs is
-looked at, nothing is copied, nothing recurses. The walk costs a bounded number of steps; a data
-set with more elements than that is believed to be whole after its UIDs were found.
+looked at, nothing is copied, nothing recurses. `identify` goes as far as the UIDs, since its
+answer is waited for by a peer; `verify_structure` goes to the end. A walk costs a bounded number
+of steps; a data set with more elements than that is believed to be whole.
 PS3.5 section 7 (encoding), annex A (transfer syntaxes).
 """
 
@@ -16,7 +17,7 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from appliance.core.errors import BadInstance
 
-Buffer = bytes | mmap.mmap
+Buffer = bytes | memoryview | mmap.mmap
 
 _SOP_CLASS = 0x00080016
 _SOP_INSTANCE = 0x00080018
@@ -24,6 +25,7 @@ _STUDY = 0x0020000D
 _SERIES = 0x0020000E
 _IDENTITY = frozenset({_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES})
 
+_FIRST_GROUP = 0x0008  # commands, file meta and directories are in no data set of an image
 _ITEM = 0xFFFEE000
 _ITEM_END = 0xFFFEE00D
 _SEQUENCE_END = 0xFFFEE0DD
@@ -87,27 +89,50 @@ _ENCODINGS: Mapping[str, _Encoding] = {
 
 
 def identify(data: Buffer, start: int, transfer_syntax_uid: str) -> Identity:
-    """Return the UIDs of the data set that begins at `start` and goes to the end of `data`.
+    """Return the UIDs of the data set that begins at `start`.
 
-    Raises MalformedDataSet where the bytes are no data set, or end inside an element.
+    What comes after the UIDs is not looked at. Raises MalformedDataSet where the bytes are no
+    data set, or end before the UIDs do.
     """
-    encoding = _ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE)
     found: dict[int, str] = {}
     try:
-        for element in _top_level(data, start, encoding):
+        for element in _top_level(data, start, _encoding(transfer_syntax_uid)):
             if element.tag in _IDENTITY and element.tag not in found:
                 found[element.tag] = _uid(data, element)
+            if len(found) == len(_IDENTITY) or element.tag > _SERIES:
+                break
     except OutOfBounds:
-        if _SOP_CLASS not in found:
-            raise MalformedDataSet(
-                Fault.NOT_DICOM, "the bytes are not a DICOM data set in the agreed transfer syntax"
-            ) from None
-        raise MalformedDataSet(Fault.TRUNCATED, "the data set ends inside an element") from None
+        raise _malformed(is_dicom=_SOP_CLASS in found) from None
     return Identity(
         study_instance_uid=found.get(_STUDY, ""),
         series_instance_uid=found.get(_SERIES, ""),
         sop_instance_uid=found.get(_SOP_INSTANCE, ""),
         sop_class_uid=found.get(_SOP_CLASS, ""),
+    )
+
+
+def verify_structure(data: Buffer, start: int, transfer_syntax_uid: str) -> None:
+    """Walk the data set that begins at `start` and goes to the end of `data`.
+
+    Raises MalformedDataSet where the bytes are no data set, or end inside an element.
+    """
+    is_dicom = False
+    try:
+        for element in _top_level(data, start, _encoding(transfer_syntax_uid)):
+            is_dicom = is_dicom or element.tag == _SOP_CLASS
+    except OutOfBounds:
+        raise _malformed(is_dicom=is_dicom) from None
+
+
+def _encoding(transfer_syntax_uid: str) -> _Encoding:
+    return _ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE)
+
+
+def _malformed(*, is_dicom: bool) -> MalformedDataSet:
+    if is_dicom:
+        return MalformedDataSet(Fault.TRUNCATED, "the data set ends inside an element")
+    return MalformedDataSet(
+        Fault.NOT_DICOM, "the bytes are not a DICOM data set in the agreed transfer syntax"
     )
 
 
@@ -153,7 +178,7 @@ def _top_level(data: Buffer, start: int, encoding: _Encoding) -> Iterator[Elemen
     position, steps = start, _MAX_STEPS
     while position < len(data) and steps > 0:
         element = read_element(data, position, encoding)
-        if element.tag >> 16 == 0xFFFE:
+        if element.tag >> 16 == 0xFFFE or element.tag >> 16 < _FIRST_GROUP:
             raise OutOfBounds
         yield element
         if element.length is None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from appliance.core.backoff import Backoff
 from appliance.core.model import Priority
 from appliance.routing.rules import PipelineInputs, Route
 from results_store.jobs import SendTo
@@ -24,6 +25,13 @@ class Backfill(StrEnum):
     SKIP = "skip"  # not run
     SHADOW = "shadow"  # run, but nothing is sent
     SEND = "send"  # as if it were new
+
+
+class Late(StrEnum):
+    """What happens when an image of a chosen series comes after the jobs were queued."""
+
+    IGNORE = "ignore"  # kept and told
+    RERUN = "rerun"  # the route is open again; what it then runs supersedes what ran
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +53,7 @@ class RoutePlan:
     send: tuple[SendTo, ...] = ()  # empty: shadow
     max_age: timedelta | None = None
     backfill: Backfill = Backfill.SKIP
+    late: Late = Late.IGNORE
     priority: Priority = Priority.ROUTINE
     feedback_form: str | None = None
 
@@ -67,6 +76,7 @@ class IntakeOptions:
     time_zone: ZoneInfo  # of StudyDate and StudyTime that carry none
     poll: timedelta = timedelta(seconds=1)  # the net where a wake-up got lost
     ask_counts_every: timedelta = timedelta(seconds=15)  # at most, for one study
+    ask_for_held_every: timedelta = timedelta(minutes=5)  # whether a count is right by now
 
     def inputs(self) -> Mapping[str, PipelineInputs]:
         """Return the inputs of each pipeline, as routing wants them."""
@@ -80,3 +90,17 @@ class RetentionOptions:
     images: timedelta  # after their study's last image
     free_at_least: int  # bytes; below, the oldest go early
     keep_at_least: timedelta = timedelta(hours=1)  # even when the disk is full
+
+
+# For two days; a modality that was off for longer asks again.
+_REPORT = Backoff(first=timedelta(seconds=5), longest=timedelta(minutes=10), attempts=290)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitmentOptions:
+    """What a storage commitment promises, and the patience with those who ask for it."""
+
+    keep: timedelta  # from the answer on, whatever age and disk say
+    wait: timedelta = timedelta(minutes=1)  # for instances that are not here yet
+    wait_for_index: timedelta = timedelta(minutes=10)  # while received ones are not indexed
+    retry: Backoff = _REPORT

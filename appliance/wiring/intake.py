@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,8 @@ from appliance.core.clock import SystemClock
 from appliance.core.errors import StoreError
 from appliance.core.model import RouteDecision, StudySummary
 from appliance.core.ports import Role
+from appliance.intake.bulletins import Bulletins
+from appliance.intake.commitment import Committer
 from appliance.intake.explain import as_data, as_lines, decisions_for, series_labels
 from appliance.intake.folder import study_from_folder
 from appliance.intake.headers import HeaderCache
@@ -17,8 +20,10 @@ from appliance.intake.library import Library
 from appliance.intake.options import (
     Backfill,
     Ceiling,
+    CommitmentOptions,
     CompleteOptions,
     IntakeOptions,
+    Late,
     RetentionOptions,
     RoutePlan,
 )
@@ -30,9 +35,11 @@ from appliance.settings.model import Settings
 from appliance.settings.work import RouteSettings
 from appliance.wiring.alone import alone
 from appliance.wiring.catalogue import installed
-from appliance.wiring.nodes import series_counts
+from appliance.wiring.nodes import commitment_reports, series_counts
 from appliance.wiring.site import Site, load, open_site
 from results_store.jobs import SendTo
+from scp.notices import Notices
+from scp.step_states import StepStates
 
 
 def build(site: Site, _stop: Stop) -> Service:
@@ -41,7 +48,17 @@ def build(site: Site, _stop: Stop) -> Service:
     Two at once would each close a route without the images that the other one indexes.
     """
     let_go = alone(site.folders.run, Role.ORCHESTRATE)
-    return Service(role=Role.ORCHESTRATE, step=orchestrator(site).step, close=let_go)
+    work, commitments = orchestrator(site), committer(site)
+
+    def step() -> timedelta:
+        commitments.step()
+        return work.step()
+
+    def close() -> None:
+        commitments.close()
+        let_go()
+
+    return Service(role=Role.ORCHESTRATE, step=step, close=close)
 
 
 def intake_options(settings: Settings) -> IntakeOptions:
@@ -64,10 +81,25 @@ def orchestrator(site: Site) -> Orchestrator:
         options=options,
         store=site.store,
         indexer=indexer,
+        bulletins=Bulletins(
+            Notices(site.folders.spool), StepStates(site.folders.spool), site.store
+        ),
         library=Library(site.store, site.spool, headers),
         clock=site.clock,
         wakeup=site.wakeup,
         counts=series_counts(site.settings),
+    )
+
+
+def committer(site: Site) -> Committer:
+    """Return what answers storage commitment requests."""
+    return Committer(
+        options=CommitmentOptions(keep=site.settings.retention.committed),
+        notices=Notices(site.folders.spool),
+        store=site.store,
+        spool=site.spool,
+        report=commitment_reports(site.settings),
+        clock=site.clock,
     )
 
 
@@ -151,6 +183,7 @@ def _plan(route: RouteSettings) -> RoutePlan:
         send=tuple(SendTo(destination=to, objects=send.objects) for to in send.to) if send else (),
         max_age=route.max_age,
         backfill=Backfill(route.backfill),
+        late=Late(route.late),
         priority=route.priority,
         feedback_form=route.feedback,
     )

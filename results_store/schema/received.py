@@ -51,6 +51,7 @@ instance = Table(
     moment("received_at"),
     count("size"),
     text("sha256"),
+    text("door", server_default="pushed"),
     text("modality"),
     count("number_of_frames"),
     count("version"),  # 1, 2, … of one SOP Instance UID; only one is current
@@ -58,6 +59,7 @@ instance = Table(
     flag("own"),
     moment("indexed_at"),
     maybe_moment("deleted_at"),
+    maybe_moment("keep_until"),  # its storage is committed to a peer
     UniqueConstraint("study_instance_uid", "sop_instance_uid", "version"),
     Index(None, "sop_instance_uid"),
     index_of_some("ix_instance_here", "received_at", "deleted_at IS NULL"),

@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from appliance.core.errors import BadInstance
-from scp.head import Fault, Identity, MalformedDataSet, identify
+from scp.head import Fault, Identity, MalformedDataSet, identify, verify_structure
 from tests.builders import mr_slices
 
 
@@ -114,9 +114,9 @@ def test_encapsulated_pixel_data_is_walked_over() -> None:
     pixels += struct.pack("<HHI", 0xFFFE, 0xE000, 4) + b"jpeg"
     end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
 
-    assert identify(head[:cut] + pixels + end, 0, JPEGBaseline8Bit) == EXPECTED
+    verify_structure(head[:cut] + pixels + end, 0, JPEGBaseline8Bit)
     with pytest.raises(MalformedDataSet) as caught:
-        identify(head[:cut] + pixels, 0, JPEGBaseline8Bit)
+        verify_structure(head[:cut] + pixels, 0, JPEGBaseline8Bit)
     assert caught.value.fault is Fault.TRUNCATED
 
 
@@ -125,12 +125,24 @@ def test_whatever_is_cut_off_after_the_sop_class_is_never_called_a_foreign_forma
     sop_class_end = data.index(b"1.2.840.10008.5.1.4.1.1.4") + 26
 
     for length in range(sop_class_end, len(data)):
-        try:
-            identify(data[:length], 0, ExplicitVRLittleEndian)
-        except MalformedDataSet as fault:
-            assert fault.fault is Fault.TRUNCATED
+        for look in (identify, verify_structure):
+            try:
+                look(data[:length], 0, ExplicitVRLittleEndian)
+            except MalformedDataSet as fault:
+                assert fault.fault is Fault.TRUNCATED
     with pytest.raises(MalformedDataSet):
-        identify(data[:-1], 0, ExplicitVRLittleEndian)
+        verify_structure(data[:-1], 0, ExplicitVRLittleEndian)
+
+
+def test_what_is_cut_off_after_the_uids_is_still_known() -> None:
+    assert identify(encoded(sample())[:-1], 0, ExplicitVRLittleEndian) == EXPECTED
+
+
+def test_a_file_meta_group_in_a_data_set_is_malformed() -> None:
+    group = struct.pack("<HH2sHI", 2, 0, b"UL", 4, 0)
+    with pytest.raises(MalformedDataSet) as caught:
+        identify(group + encoded(sample()), 0, ExplicitVRLittleEndian)
+    assert caught.value.fault is Fault.NOT_DICOM
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
@@ -150,5 +162,6 @@ def test_a_missing_uid_is_empty() -> None:
 @given(st.binary(max_size=400))
 def test_no_bytes_raise_anything_but_bad_instance(data: bytes) -> None:
     for syntax in (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian):
-        with suppress(BadInstance):
-            identify(data, 0, syntax)
+        for look in (identify, verify_structure):
+            with suppress(BadInstance):
+                look(data, 0, syntax)
