@@ -54,7 +54,9 @@ def raw() -> Iterator[Attack]:
         yield Attack(name, ENDED, (text,))
     for seed in range(30):
         rng = random.Random(seed)
-        yield Attack(f"random bytes on the port {seed}", ENDED, (rng.randbytes(rng.randrange(1, 3000)),))
+        yield Attack(
+            f"random bytes on the port {seed}", ENDED, (rng.randbytes(rng.randrange(1, 3000)),)
+        )
     for value in (0, 0x41, 0xFF):
         for size in (1, 6, 100, 70_000):
             yield Attack(f"{size} bytes of {value:02X}", ENDED, (bytes([value]) * size,))
@@ -78,14 +80,10 @@ def lengths() -> Iterator[Attack]:
     for less in (1, 2, 10, 100):
         said = len(whole) - less
         yield Attack(f"RQ that says {less} less", ANSWERED, (pdu(1, whole, length=said),))
-        yield Attack(
-            f"RQ that says {less} more", ENDED, (pdu(1, whole, length=len(whole) + less),)
-        )
+        yield Attack(f"RQ that says {less} more", ENDED, (pdu(1, whole, length=len(whole) + less),))
     for end in range(74, len(whole), 11):
         yield Attack(f"RQ cut at {end}", ANSWERED, (pdu(1, whole[:end]),))
-        yield Attack(
-            f"RQ cut at {end}, closed", ENDED, (pdu(1, whole)[: end + 6],), closes=True
-        )
+        yield Attack(f"RQ cut at {end}, closed", ENDED, (pdu(1, whole)[: end + 6],), closes=True)
 
 
 def lying_items() -> Iterator[Attack]:
@@ -140,7 +138,7 @@ def _around(kind: int, bad: bytes) -> bytes:
     return application + context + item(0x50, bad)
 
 
-def _rq(name: str, *expects: str, contexts=USUAL, items=None, **changes) -> Attack:  # noqa: ANN001,ANN003
+def _rq(name: str, *expects: str, contexts=USUAL, items=None, **changes) -> Attack:
     body = associate_body(contexts, items=items, **changes)
     return Attack(name, expects, (pdu(ASSOCIATE_RQ, body),))
 
@@ -163,7 +161,11 @@ def syntaxes() -> Iterator[Attack]:
     """Presentation contexts that are many, few, twice or no UIDs."""
     yield _rq("no contexts", *ANSWERED, contexts=())
     yield _rq("a context without transfer syntaxes", *ANSWERED, contexts=((1, MR_IMAGE, ()),))
-    yield _rq("an unknown abstract syntax", "accepted 1:3", contexts=((1, "1.2.840.10008.9", (EXPLICIT,)),))
+    yield _rq(
+        "an unknown abstract syntax",
+        "accepted 1:3",
+        contexts=((1, "1.2.840.10008.9", (EXPLICIT,)),),
+    )
     yield _rq("deflated alone", "accepted 1:4", contexts=((1, MR_IMAGE, (DEFLATED,)),))
     yield _rq("C-FIND", "accepted 1:3", contexts=((1, "1.2.840.10008.5.1.4.1.2.2.1", (IMPLICIT,)),))
     for number in (0, 2, 254):
@@ -255,7 +257,12 @@ def order() -> Iterator[Attack]:
     for kind in (0, 8, 71, 255):
         yield Attack(f"PDU type {kind} in an association", ENDED, (pdu(kind, bytes(9)),), USUAL)
     released = pdu(RELEASE_RQ, bytes(4))
-    yield Attack("release, then data", ("ended", "released"), (released, command_pdu(1, echo_command())), USUAL)
+    yield Attack(
+        "release, then data",
+        ("ended", "released"),
+        (released, command_pdu(1, echo_command())),
+        USUAL,
+    )
 
 
 def all_attacks() -> Iterator[Attack]:

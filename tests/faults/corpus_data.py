@@ -139,11 +139,15 @@ def uids(make: Maker) -> Iterator[Attack]:
             bad = make.with_element(tag, "UI", raw)
             yield storing(f"{what} UID: {name}", bad, *UNREADABLE)
         both = make.with_element(0x00080018, "UI", raw)
-        yield storing(f"SOP Instance UID: {name}", replace(both, sop_instance_uid=text), *UNREADABLE)
+        yield storing(
+            f"SOP Instance UID: {name}", replace(both, sop_instance_uid=text), *UNREADABLE
+        )
         classes = make.with_element(0x00080016, "UI", raw)
         yield storing(f"SOP Class UID in the data set: {name}", classes, *UNREADABLE)
     other = make.good()
-    yield storing("another instance", replace(other, sop_instance_uid="1.2.3"), "status A901", "status A900")
+    yield storing(
+        "another instance", replace(other, sop_instance_uid="1.2.3"), "status A901", "status A900"
+    )
     classes = make.with_element(0x00080016, "UI", padded("UI", "1.2.840.10008.5.1.4.1.1.2"))
     yield storing("another class", classes, "status A900")
     for tag in (0x00080016, 0x00080018, 0x0020000D, 0x0020000E):
@@ -241,7 +245,12 @@ def texts(make: Maker) -> Iterator[Attack]:
     """Texts that mean something to a browser, a shell, a log or a spreadsheet. They are kept."""
     for name, text in _HOSTILE.items():
         raw = text.encode("utf-8", "surrogateescape")
-        for tag, vr in ((0x00100010, "PN"), (0x0008103E, "LO"), (0x00080005, "CS"), (0x00200013, "IS")):
+        for tag, vr in (
+            (0x00100010, "PN"),
+            (0x0008103E, "LO"),
+            (0x00080005, "CS"),
+            (0x00200013, "IS"),
+        ):
             yield storing(f"{tag:08X}: {name}", make.with_element(tag, vr, padded(vr, raw)), *KEPT)
 
 

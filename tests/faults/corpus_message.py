@@ -55,19 +55,37 @@ def values(good: Instance) -> Iterator[Attack]:
     yield _in("a command inside a data set", ENDED, command_pdu(3, STORE), command_pdu(3, STORE))
     part = pdu(P_DATA, pdv(3, 0, good.data[:500]))
     yield _in("a command after half a data set", ENDED, command_pdu(3, STORE), part, ECHO)
-    yield _in("release in mid message", ("ended", "released"), command_pdu(3, STORE), part, pdu(RELEASE_RQ, bytes(4)))
-    yield _in("release for a data set", ("ended", "released"), command_pdu(3, STORE), pdu(RELEASE_RQ, bytes(4)))
+    yield _in(
+        "release in mid message",
+        ("ended", "released"),
+        command_pdu(3, STORE),
+        part,
+        pdu(RELEASE_RQ, bytes(4)),
+    )
+    yield _in(
+        "release for a data set",
+        ("ended", "released"),
+        command_pdu(3, STORE),
+        pdu(RELEASE_RQ, bytes(4)),
+    )
     yield _in("closed in mid message", ENDED, command_pdu(3, STORE), part, closes=True)
     yield _in("silence in mid message", ENDED, command_pdu(3, STORE), part)
     yield _in("silence in mid PDU", ENDED, command_pdu(3, STORE), part[:100])
     yield _in("silence in a PDU's header", ENDED, b"\4\0\0")
     yield _in("silence for a command", ENDED, pdu(P_DATA, pdv(1, 1, command[:20])))
-    yield _in("reserved bits of the control header", ("ended", "status 0000"), pdu(P_DATA, pdv(1, 0xFF, command)))
+    yield _in(
+        "reserved bits of the control header",
+        ("ended", "status 0000"),
+        pdu(P_DATA, pdv(1, 0xFF, command)),
+    )
     yield _in("a PDU of 2 MiB", ENDED, command_pdu(3, STORE), pdu(P_DATA, pdv(3, 0, bytes(2**21))))
     yield _in("a PDU of 4 GiB", ENDED, pdu(P_DATA, pdv(3, 0, bytes(9)), length=2**32 - 1))
     split = [pdu(P_DATA, pdv(1, 1, command[n : n + 1])) for n in range(len(command))]
     yield _in("a command byte by byte", ("status 0000",), *split, pdu(P_DATA, pdv(1, 3, b"")))
-    packed = pdu(P_DATA, b"".join(pdv(1, 1, command[n : n + 1]) for n in range(len(command))) + pdv(1, 3, b""))
+    packed = pdu(
+        P_DATA,
+        b"".join(pdv(1, 1, command[n : n + 1]) for n in range(len(command))) + pdv(1, 3, b""),
+    )
     yield _in("a command in many PDVs of one PDU", ("status 0000",), packed)
 
 
@@ -78,7 +96,9 @@ def endless() -> Iterator[Attack]:
     empty = tuple(pdu(P_DATA, pdv(1, 1, b"")) for _ in range(3000))
     yield _in("3,000 empty fragments of a command", ("ended", "status 0000"), *empty, ECHO)
     nothing = tuple(pdu(P_DATA, pdv(3, 0, b"")) for _ in range(3000))
-    yield _in("3,000 empty fragments of a data set", ENDED, command_pdu(3, STORE), *nothing, closes=True)
+    yield _in(
+        "3,000 empty fragments of a data set", ENDED, command_pdu(3, STORE), *nothing, closes=True
+    )
     data = tuple(pdu(P_DATA, pdv(3, 0, bytes(100_000))) for _ in range(120))
     yield _in("a data set above the limit", ENDED, command_pdu(3, STORE), *data)
     echoes = tuple(command_pdu(1, echo_command(n)) for n in range(1, 500))
@@ -97,7 +117,15 @@ _MANDATORY = {
     "Command Data Set Type": element(0x0800, number(0x0101)),
     "Affected SOP Instance UID": element(0x1000, uid_value("1.2.3")),
 }
-_FITS = (*ENDED, "status C1*", "status A9*", "status 0117", "status 0118", "status 0212", "status 0115")
+_FITS = (
+    *ENDED,
+    "status C1*",
+    "status A9*",
+    "status 0117",
+    "status 0118",
+    "status 0212",
+    "status 0115",
+)
 
 
 def commands() -> Iterator[Attack]:
@@ -106,7 +134,9 @@ def commands() -> Iterator[Attack]:
         rest = [value for key, value in _MANDATORY.items() if key != name]
         yield _command(f"a C-STORE without {name}", _FITS, *rest)
     everything = tuple(_MANDATORY.values())
-    yield _in("a C-STORE without a data set", ("status C102",), command_pdu(3, command_set(*everything)))
+    yield _in(
+        "a C-STORE without a data set", ("status C102",), command_pdu(3, command_set(*everything))
+    )
     for name in ("Command Field", "Message ID", "Command Data Set Type"):
         tag = {"Command Field": 0x0100, "Message ID": 0x0110}.get(name, 0x0800)
         for value in (b"", b"\1", b"\1\0\0", b"\1\0\0\0", bytes(100)):
@@ -124,7 +154,11 @@ def commands() -> Iterator[Attack]:
     yield _in("a command of no bytes", ENDED, command_pdu(3, b""))
     for length in (0, 1, 2**32 - 1):
         wrong = element(0, struct.pack("<I", length)) + echo_command()[12:]
-        yield _in(f"a group length of {length}", ("ended", "status 0000"), command_pdu(1, wrong))
+        yield _in(
+            f"a command whose group length is {length}",
+            ("ended", "status 0000"),
+            command_pdu(1, wrong),
+        )
     without = echo_command()[12:]
     yield _in("no group length", ("ended", "status 0000"), command_pdu(1, without))
     twice = echo_command() + element(0x0110, number(9))
@@ -155,7 +189,9 @@ def operations() -> Iterator[Attack]:
     cancel = command_set(
         element(0x0100, number(0x0FFF)), element(0x0120, number(1)), element(0x0800, number(0x0101))
     )
-    yield _in("C-CANCEL of nothing, then C-ECHO", ("ended", "status 0000"), command_pdu(1, cancel), ECHO)
+    yield _in(
+        "C-CANCEL of nothing, then C-ECHO", ("ended", "status 0000"), command_pdu(1, cancel), ECHO
+    )
     yield _in("C-ECHO with a data set", ("ended", "status 0000", "status 0212"),
               command_pdu(1, echo_command().replace(b"\1\1", b"\1\0")), closes=True)  # fmt: skip
     yield _in("C-ECHO on a storage context", ("ended", "status 0000", "status 0122", "status 0211"),

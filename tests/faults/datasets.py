@@ -15,8 +15,8 @@ IMPLICIT, EXPLICIT, BIG_ENDIAN = (
     "1.2.840.10008.1.2.1",
     "1.2.840.10008.1.2.2",
 )
-_LONG = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_TEXT = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UR UT".split())
+_LONG = ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV")
+_NO_TEXT = ("UI", "OB", "UN")  # padded with zeros
 UNDEFINED = 0xFFFFFFFF
 
 
@@ -62,7 +62,7 @@ ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 def padded(vr: str, value: str | bytes, encoding: str = "ascii") -> bytes:
     """Return a text value of even length."""
     raw = value if isinstance(value, bytes) else value.encode(encoding)
-    pad = b" " if vr in _TEXT else b"\0"
+    pad = b"\0" if vr in _NO_TEXT else b" "
     return raw + pad * (len(raw) % 2)
 
 

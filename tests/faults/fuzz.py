@@ -37,7 +37,7 @@ def guided(seconds: int, folder: Path) -> None:
         atheris.Fuzz()
 
 
-def _instrument(atheris, module, value) -> None:  # noqa: ANN001
+def _instrument(atheris, module, value) -> None:
     if isinstance(value, type):
         for name, method in list(vars(value).items()):
             if callable(method) and hasattr(method, "__code__"):
@@ -65,7 +65,7 @@ def main(seconds: int) -> None:
         if importlib.util.find_spec("atheris") is not None:
             guided(seconds, Path(folder))
         else:
-            print(f"by chance: {by_chance(seconds, Path(folder))} inputs")  # noqa: T201
+            print(f"by chance: {by_chance(seconds, Path(folder))} inputs")
 
 
 if __name__ == "__main__":

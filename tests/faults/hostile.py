@@ -78,8 +78,7 @@ def attack(site: Site, attacks: Sequence[Attack]) -> Damage:
         f"{name} was started again" for name, count in starts.items()
         if site.roles[name].starts != count
     ]  # fmt: skip
-    if count := site.tracebacks():
-        damage.crashed.append(f"{count} tracebacks")
+    damage.crashed += site.strange_lines()
     damage.escaped = _escaped(site, files)
     return damage
 
@@ -102,7 +101,7 @@ def _escaped(site: Site, before: set[Path]) -> list[str]:
     """Return files outside the data folder that were not there before, or have the bait's name."""
     new = _files(site.folder) - before
     baits = [Path(folder) / "escaped-from-the-spool" for folder in ("/", "/tmp", Path.cwd())]
-    inside = [path for path in (site.folder / "data").rglob("*escaped*")]
+    inside = list((site.folder / "data").rglob("*escaped*"))
     return [str(path) for path in (*new, *inside, *filter(Path.exists, baits))]
 
 

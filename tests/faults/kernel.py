@@ -63,7 +63,9 @@ class Kernel:
 
     def _table(self, process: int) -> _Table:
         if process not in self._tables:
-            self._tables[process] = self._inherited(*self._forking[-1]) if self._forking else _Table()
+            self._tables[process] = (
+                self._inherited(*self._forking[-1]) if self._forking else _Table()
+            )
         return self._tables[process]
 
     def _inherited(self, parent: int, arguments: str) -> _Table:

@@ -22,6 +22,14 @@ _ELSEWHERE = ("job.", "child.", "done.", "delivery.")  # of roles that need a PA
 NEARBY = tuple(point for point in CrashPoint if not point.value.startswith(_ELSEWHERE))
 """The points that a receiver and an orchestrator come to."""
 
+VICTIMS = (
+    "one process of the receiver",
+    "the receiver's first process",
+    "the receiver",
+    "the orchestrator",
+    "all at once",
+)
+
 
 @dataclass(slots=True)
 class Sender:
@@ -104,7 +112,7 @@ class Rounds:
         senders = [
             Sender(
                 port=self._site.port,
-                instances=study_of(rng, rng.randrange(3, 9)),
+                instances=study_of(rng, rng.randrange(5, 15)),
                 sends_all_again=rng.random() < 0.3,
                 fragment=rng.choice((1000, 16_000, 130_000)),
             )
@@ -138,11 +146,21 @@ class Rounds:
             self._kill(rng, senders)
 
     def _kill(self, rng: random.Random, senders: Sequence[Sender]) -> None:
-        roles = rng.choice((("receive",), ("receive",), ("orchestrate",), tuple(self._site.roles)))
-        before = [one for sender in senders for one in list(sender.acknowledged.values())]
-        self._site.kill(*(role for role in roles if role in self._site.roles))
+        before = sum(len(sender.acknowledged) for sender in senders)
+        receiver = self._site.roles["receive"]
+        match rng.choice(VICTIMS):
+            case "one process of the receiver":
+                receiver.kill_follower(rng)
+            case "the receiver's first process":
+                receiver.kill_leader()
+            case "the receiver":
+                receiver.kill()
+            case "the orchestrator":
+                self._site.kill("orchestrate")
+            case _:
+                self._site.kill(*self._site.roles)
         self._tally.kills += 1
-        self._tally.acknowledged_before_kill += len(before)
+        self._tally.acknowledged_before_kill += before
 
     def _compare(self, senders: Sequence[Sender], where: str) -> None:
         tally = self._tally
@@ -173,5 +191,4 @@ class Rounds:
         self._tally.add(self._reader.wait_for(self._sent), "spool at the end")
         if "orchestrate" in self._site.roles:
             self._tally.add(wait_for_rows(self._site.store, self._sent), "index at the end")
-        if count := self._site.tracebacks():
-            self._tally.crashed.append(f"{count} tracebacks in {self._site.log}")
+        self._tally.crashed += self._site.strange_lines()

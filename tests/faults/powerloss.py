@@ -26,7 +26,7 @@ from tests.faults.disk import files, remains
 from tests.faults.kernel import Kernel
 from tests.faults.site import ROOT, Site, site_settings
 from tests.faults.truth import Finding, SpoolReader
-from tests.faults.wire import P_DATA, Broken, is_well, read_command, send_all
+from tests.faults.wire import P_DATA, RELEASE_RP, Broken, is_well, read_command, send_all
 
 _STORE_RSP = 0x8001
 
@@ -46,6 +46,7 @@ class Verdict:
     """What the trace of a run shows."""
 
     answers: list[Answered] = field(default_factory=list)
+    unsafe_at_release: list[str] = field(default_factory=list)
     matches_disk: bool = False  # the model agrees with the real files: the trace misses nothing
 
     def unsafe(self) -> list[str]:
@@ -108,18 +109,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(10)
 
 
-def judge(
-    output: Path, root: Path, instances: Sequence[Instance], rng: random.Random
-) -> Verdict:
+def judge(output: Path, root: Path, instances: Sequence[Instance], rng: random.Random) -> Verdict:
     """Follow the trace; return what was safe at each success."""
     verdict = Verdict()
     data = {one.sop_instance_uid: one.data for one in instances}
 
+    def is_safe(uid: str) -> bool:
+        return any(data[uid] in content for _, content in files(kernel.root, safe=True))
+
     def sent(message: bytes) -> None:
         for uid in _successes(message):
-            safe = any(data[uid] in content for _, content in files(kernel.root, safe=True))
-            answered = Answered(uid, safe, remains(kernel.root), remains(kernel.root, rng))
-            verdict.answers.append(answered)
+            left, more = remains(kernel.root), remains(kernel.root, rng)
+            verdict.answers.append(Answered(uid, is_safe(uid), left, more))
+        if message[:1] == bytes([RELEASE_RP]):
+            answered = [one.sop_instance_uid for one in verdict.answers]
+            verdict.unsafe_at_release += [uid for uid in answered if not is_safe(uid)]
 
     kernel = Kernel(str(root), sent)
     trace.replay(output, kernel.begin, kernel.end)

@@ -1,14 +1,15 @@
 """A receiver and an orchestrator on a scratch folder, kept alive as systemd would.
 
-    with site(tmp_path) as it:
-        send_all(it.port, instances)
-        it.kill("receive")              # started again by itself
-        it.wait_for(instances)          # in the spool, bit for bit, once
+with site(tmp_path) as it:
+    send_all(it.port, instances)
+    it.kill("receive")              # started again by itself
+    it.wait_for(instances)          # in the spool, bit for bit, once
 """
 
 import contextlib
 import json
 import os
+import random
 import select
 import signal
 import subprocess
@@ -90,31 +91,45 @@ class Kept:
     def __init__(self, start: Callable[[], int]) -> None:
         self._start = start
         self._wanted = True
-        self.starts = 0
-        self.pid = self._begin()
+        self._is_swept = True
+        self.pid = start()
+        self.starts = 1
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
-
-    def _begin(self) -> int:
-        self.starts += 1
-        self.pid = self._start()
-        return self.pid
 
     def _keep(self) -> None:
         while True:
             _wait_for_end(self.pid)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)  # as systemd does: nothing of it stays
+            if self._is_swept:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.pid, signal.SIGKILL)  # as systemd does: nothing of it stays
             if not self._wanted:
                 return
-            self._begin()
+            self._is_swept = True
+            self.pid = self._start()
+            self.starts += 1
 
     def kill(self) -> None:
         """SIGKILL to all its processes; returns when it was started again."""
-        before = self.starts
+        self._kill_until_started_again(lambda: os.killpg(self.pid, signal.SIGKILL))
+
+    def kill_leader(self) -> None:
+        """SIGKILL to the process that was started, as where nobody sweeps up what it leaves."""
+        self._is_swept = False
+        self._kill_until_started_again(lambda: os.kill(self.pid, signal.SIGKILL))
+
+    def kill_follower(self, rng: random.Random) -> None:
+        """SIGKILL to one of the processes that it started, if there are any."""
+        followers = sorted(set(_session(self.pid)) - {self.pid})
+        if followers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(rng.choice(followers), signal.SIGKILL)
+
+    def _kill_until_started_again(self, kill: Callable[[], None]) -> None:
+        pid = self.pid
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        _until(lambda: self.starts > before, 20, "the role was not started again")
+            kill()
+        _until(lambda: self.pid != pid, 20, "the role was not started again")
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL after a while."""
@@ -220,9 +235,10 @@ class Site:
                     found.append(json.loads(line))
         return [line for line in found if line.get("event") == name]
 
-    def tracebacks(self) -> int:
-        """Return how often something was not caught."""
-        return self.log.read_text(errors="replace").count("Traceback (most recent call last)")
+    def strange_lines(self) -> list[str]:
+        """Return the lines of the log that are no events: what was not caught, or not meant."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [line for line in lines if line.strip() and not line.startswith("{")]
 
     def tail(self) -> str:
         """Return the end of the log."""
@@ -261,7 +277,7 @@ def site(
     *,
     roles: Iterable[str] = ROLES,
     nursery: Nursery | None = None,
-    hardships: Hardships = Hardships(),  # noqa: B008 — frozen
+    hardships: Hardships = Hardships(),
     **receiver: object,
 ) -> Iterator[Site]:
     """Run these roles on `folder` until the block ends. `receiver`: settings of that section."""

@@ -38,7 +38,7 @@ def all_is_kept(it: Site, instances: list[Instance]) -> None:
     assert not SpoolReader(it.spool).wait_for(instances)
     if "orchestrate" in it.roles:
         assert not wait_for_rows(it.store, instances)
-    assert it.tracebacks() == 0
+    assert it.strange_lines() == []
     assert all(role.starts == 1 for role in it.roles.values())
 
 

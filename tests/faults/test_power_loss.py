@@ -64,14 +64,24 @@ def test_after_a_power_cut_everything_acknowledged_is_found_again(
         with site(tmp_path / str(step), nursery=nursery, roles=()) as it:
             finding = recovers(it, left, promised)
             assert not finding, f"after answer {step}"
-            assert it.tracebacks() == 0
+            assert it.strange_lines() == []
 
 
 def test_without_durability_the_same_check_is_red(tmp_path: Path) -> None:
     sent = studies(2)[:1]
     output = record(tmp_path, sent, durability="none")
     verdict = judge(output, tmp_path / "data", all_of(sent), random.Random(1))
-    assert len(verdict.unsafe()) == len(sent[0])
+    assert len(verdict.unsafe()) == len(verdict.unsafe_at_release) == len(sent[0])
+
+
+def test_with_durability_of_associations_all_is_safe_before_the_release_is_answered(
+    tmp_path: Path,
+) -> None:
+    sent = studies(3)[:1]
+    output = record(tmp_path, sent, durability="association")
+    verdict = judge(output, tmp_path / "data", all_of(sent), random.Random(1))
+    assert len(verdict.answers) == len(sent[0])
+    assert verdict.unsafe_at_release == []
 
 
 # -- the check itself -----------------------------------------------------------------------

@@ -10,6 +10,7 @@ from scp.session import House
 from tests.faults import readers
 
 SEEDS = list(readers.seeds())
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of such UIDs
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @settings(max_examples=300, deadline=None, database=None)
 @given(seed=st.sampled_from(SEEDS), chance=st.randoms(use_true_random=False))
-def test_a_wounded_message_is_answered_or_ended(shared: House, seed: bytes, chance) -> None:  # noqa: ANN001
+def test_a_wounded_message_is_answered_or_ended(shared: House, seed: bytes, chance) -> None:
     readers.read(readers.wounded(chance, seed), shared)
 
 

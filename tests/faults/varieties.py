@@ -1,4 +1,4 @@
-"""One instance of each transfer syntax and each character set, made by hand; and files of others."""
+"""An instance of each transfer syntax and character set, made by hand; and files of others."""
 
 import random
 import struct
@@ -23,7 +23,7 @@ CHARACTER_SETS = (
     ("ISO_IR 101", "iso8859_2", "Wałęsa"),
     ("ISO_IR 109", "iso8859_3", "Ċensu"),
     ("ISO_IR 110", "iso8859_4", "Bērziņš"),
-    ("ISO_IR 144", "iso8859_5", "Люкceмбypг"),
+    ("ISO_IR 144", "iso8859_5", "Люкceмбypг"),  # noqa: RUF001
     ("ISO_IR 127", "iso8859_6", "قباني^لنزار"),
     ("ISO_IR 126", "iso8859_7", "Διονυσιος"),
     ("ISO_IR 138", "iso8859_8", "שרון^דבורה"),
@@ -65,9 +65,7 @@ def of_each_character_set(rng: random.Random) -> Iterator[Instance]:
             0x00100010: ("PN", padded("PN", name.encode(codec, "replace"))),
         }
         syntax = (EXPLICIT, IMPLICIT)[number % 2]
-        one = image(
-            rng, study=new_uid(rng), series=new_uid(rng), size=64, syntax=syntax, more=more
-        )
+        one = image(rng, study=new_uid(rng), series=new_uid(rng), size=64, syntax=syntax, more=more)
         yield one
 
 

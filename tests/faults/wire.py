@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from tests.counterparts import HOST
 from tests.faults.datasets import Instance
@@ -188,7 +189,7 @@ class Peer:
         self.longest = 16_384
         self._message = 0
 
-    def __enter__(self) -> "Peer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
