@@ -7,16 +7,19 @@ one piece; a larger one goes on to a temporary file, a page at a time.
 import hashlib
 import mmap
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from appliance.core.model import ReceivedInstance
 from scp import filemeta
 from scp.filemeta import Provenance
-from scp.head import Identity, identify
+from scp.head import Buffer, Identity, identify, verify_structure
 from scp.page import CAPACITY, Page, Pages
+
+Found = TypeVar("Found")
 
 
 class Shelf(Protocol):
@@ -95,12 +98,19 @@ class IncomingInstance:
 
     def identity(self) -> Identity:
         """Return the UIDs in the data set. Raises MalformedDataSet."""
+        return self._look(identify)
+
+    def verify(self) -> None:
+        """Return if the data set is whole. Raises MalformedDataSet."""
+        self._look(verify_structure)
+
+    def _look(self, how: Callable[[Buffer, int, str], Found]) -> Found:
         syntax = self._provenance.transfer_syntax_uid
         if self._file is None:
-            return identify(self._borrowed().body[: self._filled], self._start, syntax)
+            return how(self._borrowed().body[: self._filled], self._start, syntax)
         self._spill()
         with mmap.mmap(self._file, self._in_file, prot=mmap.PROT_READ) as data:
-            return identify(data, self._start, syntax)
+            return how(data, self._start, syntax)
 
     def commit(self, identity: Identity, received_at: datetime) -> tuple[ReceivedInstance, bool]:
         """Keep the instance as the shelf promises; return it, and whether it is new.

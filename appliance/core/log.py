@@ -28,6 +28,10 @@ class Event(StrEnum):
     INSTANCE_CONFLICT = "instance.conflict"
     INSTANCE_OWN = "instance.own"
     INSTANCE_DELETED = "instance.deleted"
+    FETCH_STARTED = "fetch.started"
+    FETCH_ENDED = "fetch.ended"
+    FETCH_FAILED = "fetch.failed"
+    FILE_REFUSED = "file.refused"
     NOTICE_RECEIVED = "notice.received"
     NOTICE_REFUSED = "notice.refused"
     NOTICE_QUARANTINED = "notice.quarantined"
@@ -69,7 +73,7 @@ KEYS = frozenset(
         "role", "process", "route", "pipeline", "version", "job", "attempt", "worker", "device",
         "destination", "delivery", "seconds", "size", "count", "reason", "spool_name", "signal",
         "account", "feature", "statistic", "value", "free", "path", "error", "last",
-        "transaction_uid", "failed",
+        "transaction_uid", "failed", "door",
     }
 )  # fmt: skip
 

@@ -8,9 +8,13 @@ from appliance.core.ports import Role, Wakeup
 from appliance.service import Service, Stop
 from appliance.settings.model import Settings
 from appliance.wiring.site import Site
+from scp.announcing import Availability, Desk, PerformedSteps
 from scp.crew import Crew
+from scp.notices import Notices
 from scp.options import AllowedPeer, ReceiverOptions
 from scp.server import Receiver
+from scp.services import Service as ProvidedService
+from scp.step_states import StepStates
 
 _IDLE = timedelta(seconds=1)
 
@@ -34,11 +38,20 @@ def build(site: Site, _stop: Stop) -> Service:
         _Announcer(site.wakeup),
         site.clock,
         tallies=site.folders.tallies,
+        services=services(site),
     )
     if site.settings.receiver.processes == 1:
         receiver.start()
         return Service(role=Role.RECEIVE, step=lambda: _IDLE, close=receiver.stop)
     return _of_several(receiver, site.settings.receiver.processes)
+
+
+def services(site: Site) -> tuple[ProvidedService, ...]:
+    """Return what is offered besides storing and echoing."""
+    settings = site.settings
+    notices = Notices(site.folders.spool, refuse_below_bytes=settings.receiver.disk.refuse_below)
+    desk = Desk(notices, site.clock, lambda: site.wakeup.wake(Role.ORCHESTRATE))
+    return (PerformedSteps(desk, StepStates(site.folders.spool)), Availability(desk))
 
 
 def _of_several(receiver: Receiver, processes: int) -> Service:
