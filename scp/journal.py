@@ -58,7 +58,8 @@ class Journal:
         self._guard = threading.Lock()
         self._most = most
         self._folder, self._held = _claim(root)
-        sync_folder(root)
+        for folder in (root, root.parent):  # the journal's own name has to survive, too
+            sync_folder(folder)
         self._free: list[Slot] = []
         self._count = 0
         self._blank = Page().lead  # zeros
