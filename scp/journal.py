@@ -61,7 +61,8 @@ class Journal:
         self._root = root
         self._folder, held = _claim(root)
         self._held = [held]
-        sync_folder(root)
+        for folder in (root, root.parent):  # the journal's own name has to survive, too
+            sync_folder(folder)
         self._free: list[Slot] = []
         self._count = 0
         self._blank = Page().lead  # zeros
