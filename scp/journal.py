@@ -121,7 +121,7 @@ class Journal:
         for path in sorted(folder.glob("slot-*")):
             slot = Slot(file=open_direct(path), path=path, is_listed=True, is_ours=ours)
             self._count += ours
-            slot.instance = _read_back(slot, page)
+            slot.instance = _read_back(slot.file, page)
             if slot.instance is None:
                 self.free(slot)
             else:
@@ -154,20 +154,14 @@ class Journal:
             raise
 
 
-def waiting_in(root: Path) -> tuple[ReceivedInstance, ...]:
-    """Return what the slots of all processes hold at this moment, for who checks the spool."""
+def waiting_in(folder: Path) -> Iterator[tuple[Path, ReceivedInstance]]:
+    """Yield each slot of a journal's folder that holds an instance. For who checks the spool."""
     page = Page()
-    found = []
-    for path in sorted(root.glob("*/slot-*")):
-        with suppress(FileNotFoundError):
-            slot = Slot(file=open_direct(path), path=path, is_listed=True)
-            try:
-                instance = _read_back(slot, page)
-            finally:
-                os.close(slot.file)
+    for path in sorted(folder.glob("slot-*")):
+        with suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
+            instance = _read_back(file.fileno(), page)
             if instance is not None:
-                found.append(instance)
-    return tuple(found)
+                yield path, instance
 
 
 def _claim(root: Path) -> tuple[Path, int]:
@@ -188,12 +182,12 @@ def _entitle(page: Page, instance: ReceivedInstance) -> None:
     page.lead[len(text)] = 0
 
 
-def _read_back(slot: Slot, page: Page) -> ReceivedInstance | None:
+def _read_back(file: int, page: Page) -> ReceivedInstance | None:
     """Return the instance that the slot holds whole; None where it holds none.
 
     A write that a power cut tore was not answered for.
     """
-    read = os.preadv(slot.file, [page.whole], 0)
+    read = os.preadv(file, [page.whole], 0)
     lead = bytes(page.lead)
     if read <= BLOCK or not lead.startswith(_MAGIC):
         return None

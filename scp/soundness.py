@@ -18,6 +18,7 @@ from pathlib import Path
 from appliance.core.clock import Clock
 from appliance.core.errors import BadInstance
 from scp import filemeta
+from scp.journal import waiting_in
 from scp.notices import Notices
 
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -38,6 +39,7 @@ class Kind(StrEnum):
     STRANGE = "strange"
     NOTICE = "notice"
     HALF_WRITTEN = "half-written"
+    IN_JOURNAL = "in-journal"
     QUARANTINED = "quarantined"
 
 
@@ -49,9 +51,10 @@ MEANINGS: Mapping[Kind, str] = {
     Kind.STRANGE: "nothing of the appliance has such a name",
     Kind.NOTICE: "a message that was answered success is damaged",
     Kind.HALF_WRITTEN: "left by a process that is gone; swept at the receiver's next start",
+    Kind.IN_JOURNAL: "from a process that is gone; gets its file at the receiver's next start",
     Kind.QUARANTINED: "of no use when it came; kept until somebody looks",
 }
-HARMLESS = frozenset({Kind.HALF_WRITTEN, Kind.QUARANTINED})
+HARMLESS = frozenset({Kind.HALF_WRITTEN, Kind.IN_JOURNAL, Kind.QUARANTINED})
 """What is told, but is nothing wrong: nobody was answered success for it, or somebody was told."""
 
 
@@ -128,6 +131,7 @@ class SpoolCheck:
         yield from self._still_wrong()
         yield from self._notices()
         yield from self._half_written()
+        yield from self._in_journal()
         yield from self._told(Kind.QUARANTINED, self._root / "quarantine", "*.dcm")
 
     def _check_shelf(self, shelf: str) -> Iterator[Problem]:
@@ -226,6 +230,12 @@ class SpoolCheck:
         for folder in (self._root / "tmp").iterdir():
             if folder.is_dir() and _is_abandoned(folder):
                 yield from self._told(Kind.HALF_WRITTEN, folder, "*")
+
+    def _in_journal(self) -> Iterator[Problem]:
+        for folder in sorted((self._root / "journal").glob("*")):
+            if _is_abandoned(folder):
+                for path, _ in waiting_in(folder):
+                    yield self._problem(Kind.IN_JOURNAL, path)
 
     def _told(self, kind: Kind, folder: Path, pattern: str) -> Iterator[Problem]:
         for path in sorted(folder.glob(pattern)):

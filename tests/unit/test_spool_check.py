@@ -14,10 +14,15 @@ from appliance.core.model import ReceivedInstance
 from appliance.wiring.site import Site, open_site
 from scp import soundness
 from scp.command import N_SET_RQ
+from scp.incoming import IncomingInstance
+from scp.journal import Journal
 from scp.notices import Notice, Notices
+from scp.shelves import JournalShelf
 from scp.soundness import Kind, Pace, Problem, Progress, SpoolCheck
 from tests.appliance import settings, write
+from tests.receiving import Told
 from tests.unit.test_cli_status import index, put
+from tests.unit.test_scp_spool import NOW, sample
 
 STUDY = "1.2.7"
 
@@ -232,3 +237,15 @@ def test_the_command_says_it_and_changes_nothing(
     assert "2 wrong; nothing was changed" in said
     assert sorted(site.folders.spool.rglob("*")) == before
     assert run(["check", "--spool", "--rate", "fast", "-c", config]) == 2
+
+
+def test_what_a_dead_receiver_left_in_its_journal_is_told(site: Site) -> None:
+    journal = Journal(site.spool.journal_folder)
+    shelf = JournalShelf(site.spool, journal, Told())
+    data, provenance = sample()
+    incoming = IncomingInstance(provenance, shelf)
+    incoming.write(data)
+    incoming.commit(incoming.identity(), NOW)
+    assert check(site) == {}  # a living one files it soon
+    journal.close()
+    assert set(check(site)) == {(Kind.IN_JOURNAL, "journal/0/slot-0001")}
