@@ -1,5 +1,6 @@
 """Where each route of a study stands, and what was decided, with reasons."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -173,10 +174,10 @@ def close_route(
     return True
 
 
-def reopen_held(connection: Connection, study_uid: str, now: datetime) -> None:
-    """Open the study's held routes again, because an image came."""
+def reopen_held(connection: Connection, study_uids: Sequence[str], now: datetime) -> None:
+    """Open the held routes of these studies again, because an image came."""
     query = select(study_route).where(
-        study_route.c.study_instance_uid == study_uid, study_route.c.state == RouteState.HELD
+        study_route.c.study_instance_uid.in_(study_uids), study_route.c.state == RouteState.HELD
     )
     for row in connection.execute(query.with_for_update()).all():
         move_route(connection, row, RouteEvent.IMAGE, reason="an image came", now=now)

@@ -11,7 +11,8 @@ from appliance.core.model import RouteDecision, StudySummary
 from appliance.core.ports import Role
 from appliance.intake.explain import as_data, as_lines, decisions_for, series_labels
 from appliance.intake.folder import study_from_folder
-from appliance.intake.headers import HeaderCache
+from appliance.intake.compare import Comparer
+from appliance.intake.facts import FactsOf
 from appliance.intake.indexer import Indexer
 from appliance.intake.library import Library
 from appliance.intake.options import (
@@ -24,12 +25,14 @@ from appliance.intake.options import (
 )
 from appliance.intake.orchestrator import Orchestrator
 from appliance.intake.retention import Retention
+from appliance.intake.scan import HeaderCache
 from appliance.routing.rules import Route, attributes_needed
 from appliance.service import Service, Stop
 from appliance.settings.model import Settings
 from appliance.settings.work import RouteSettings
 from appliance.wiring.alone import alone
 from appliance.wiring.catalogue import installed
+from appliance.wiring.frames import frames_digest
 from appliance.wiring.nodes import series_counts
 from appliance.wiring.site import Site, load, open_site
 from results_store.jobs import SendTo
@@ -58,7 +61,9 @@ def orchestrator(site: Site) -> Orchestrator:
     """Return the orchestrator; files without a row are indexed first."""
     options = intake_options(site.settings)
     headers = HeaderCache(_attributes(options))
-    indexer = Indexer(site.spool, site.store, headers, site.secret("patient-key"))
+    comparer = Comparer(site.spool, frames_digest, site.settings.intake.identity_from)
+    facts_of = FactsOf(site.secret("patient-key"))
+    indexer = Indexer(site.spool, site.store, headers, facts_of, comparer)
     indexer.recover()
     return Orchestrator(
         options=options,

@@ -28,12 +28,31 @@ study = Table(
     count("instance_count"),  # current images, ours not counted; does not fall by retention
     count("images_evaluated"),  # how many of them the last full evaluation knew
     data("modalities"),
+    maybe_moment("accepted_at"),  # when a person said that all that was here then is as it must be
+    maybe_text("accepted_by"),
     Index(None, "last_received_at"),
     # Asked every second; without it each look would cost as much as there ever were studies.
     index_of_some(
         "ix_study_unevaluated", "study_instance_uid", "instance_count > images_evaluated"
     ),
 )
+
+study_identity = Table(
+    "study_identity",
+    metadata,
+    key(),
+    text("study_instance_uid"),
+    text("digest"),  # of all that follows but the time
+    maybe_text("patient_key"),  # keyed hash of issuer and PatientID
+    maybe_text("patient_id_key"),  # keyed hash of PatientID alone
+    maybe_text("person_key"),  # keyed hash of name, birth date and sex
+    maybe_text("accession_number"),
+    maybe_text("study_date"),
+    maybe_text("study_time"),
+    moment("first_seen_at"),
+    UniqueConstraint("study_instance_uid", "digest"),
+)
+"""What images of a study say of whose they are. Most studies have one row, coerced ones two."""
 
 instance = Table(
     "instance",
@@ -58,6 +77,8 @@ instance = Table(
     flag("own"),
     moment("indexed_at"),
     maybe_moment("deleted_at"),
+    maybe_text("relation"),  # to the version before it; see indexing.Relation
+    count("identity", nullable=True),  # study_identity.id: whose it says it is
     UniqueConstraint("study_instance_uid", "sop_instance_uid", "version"),
     Index(None, "sop_instance_uid"),
     index_of_some("ix_instance_here", "received_at", "deleted_at IS NULL"),

@@ -16,12 +16,15 @@ from appliance.core.model import Job, RouteDecision
 from appliance.core.ports import Role
 from appliance.core.states import RouteState
 from appliance.intake.counting import SeriesCounts
-from appliance.intake.headers import HeaderCache
+from appliance.intake.compare import Comparer
+from appliance.intake.facts import FactsOf
 from appliance.intake.indexer import Indexer
 from appliance.intake.library import Library
 from appliance.intake.options import CompleteOptions, IntakeOptions, PipelineRelease, RoutePlan
 from appliance.intake.orchestrator import Orchestrator
+from appliance.intake.scan import HeaderCache
 from appliance.routing.rules import PipelineInputs, attributes_needed
+from appliance.wiring.frames import frames_digest
 from results_store.jobs import SendTo
 from results_store.routes import RouteStatus
 from results_store.store import Store
@@ -54,6 +57,7 @@ class IntakeWorld:
         self.clock = clock
         self.woken: list[str] = []
         self.asked: list[str] = []
+        self.identity_from: tuple[str, ...] = ()
         self._counts: dict[str, SeriesCounts] = {}
         self.use(plan())
 
@@ -84,7 +88,10 @@ class IntakeWorld:
         options = self._options
         routes = [one.route for one in options.routes]
         headers = HeaderCache(attributes_needed(routes, options.inputs().values()))
-        self.indexer = Indexer(self.spool, self.store, headers, KEY, batch=self._batch)
+        comparer = Comparer(self.spool, frames_digest, self.identity_from)
+        self.indexer = Indexer(
+            self.spool, self.store, headers, FactsOf(KEY), comparer, batch=self._batch
+        )
         self._orchestrator = Orchestrator(
             options=options,
             store=self.store,
@@ -127,6 +134,11 @@ class IntakeWorld:
     def step(self) -> timedelta:
         """Let the orchestrator look once."""
         return self._orchestrator.step()
+
+    def step_to_the_end(self) -> None:
+        """Let it look until everything that is here is indexed."""
+        while self.step() == timedelta(0):
+            pass
 
     def pass_time(self, by: timedelta) -> None:
         """Look, let the time pass, look again."""
