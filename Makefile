@@ -9,8 +9,9 @@ BIN := .venv/bin
 PACKAGES := appliance scp pipelines results_store feedback
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 OUT ?= benchmarks/results
+BENCH ?=
 
-.PHONY: venv dev demo test test-model test-gpu check docs screenshot bench install install-files install-venv clean
+.PHONY: venv dev demo test test-model test-gpu check docs screenshot bench bench-receive bench-day install install-files install-venv clean
 
 venv: .venv/runtime
 
@@ -59,6 +60,17 @@ screenshot: dev
 bench: dev
 	sh tests/install-counterparts.sh
 	$(BIN)/python -m benchmarks --out $(OUT)
+
+# Receiving: its memory, then its rates beside storescp, Orthanc and stock pynetdicom; up to an
+# hour. BENCH=--quick takes minutes; other words: .venv/bin/python -m benchmarks.receive --help
+bench-receive: dev
+	sh tests/install-counterparts.sh
+	$(BIN)/python -m benchmarks.memory --out $(OUT)
+	$(BIN)/python -m benchmarks.receive --out $(OUT) $(BENCH)
+
+# The peak hour of a large hospital, in five minutes; 20 GB of disk.
+bench-day: dev
+	$(BIN)/python -m benchmarks.day --out $(OUT)
 
 # DESTDIR=… lays the files out elsewhere; ENABLE=1 enables the units.
 install:

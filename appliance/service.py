@@ -91,6 +91,17 @@ class WakeupListener:
         self._socket.close()
 
 
+def is_listening(run_folder: Path, role: Role) -> bool:
+    """Return whether a process of this role is there to be woken."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
+        try:
+            with _short_path(run_folder, role) as path:
+                caller.connect(path)
+        except OSError:
+            return False
+    return True
+
+
 @contextlib.contextmanager
 def _short_path(folder: Path, role: Role) -> Iterator[str]:
     """Yield a path to the role's socket that fits into the 108 bytes of sun_path."""

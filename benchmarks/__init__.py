@@ -1,1 +1,1 @@
-"""Ratios beside a peer, both in one run. `python -m benchmarks` runs all of them."""
+"""Ratios beside a peer, both in one run; and what must hold under load. See `make bench`."""

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from benchmarks import receive, study
+from benchmarks import day, disk, latency, memory, receive, study
 
 
 def main() -> None:
@@ -11,7 +11,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     out: Path = parser.parse_args().out
-    receive.run(out)
+    disk.run(out)
+    memory.run(out)
+    latency.run(out)
+    day.run(out)
+    receive.run(out, receive.full())
     study.run(out)
 
 

@@ -21,7 +21,7 @@ class Ratio:
     def line(self) -> str:
         """Return the one line that other tools read."""
         conditions = " ".join(f"{key}={value}" for key, value in self.conditions.items())
-        return f"ratio what={self.what} peer={self.peer} {conditions} value={self.ratio:.3f}"
+        return f"ratio peer={self.peer} {conditions} what={self.what} value={self.ratio:.2f}"
 
 
 def machine() -> dict[str, object]:
@@ -43,6 +43,22 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "pynetdicom", "pydicom", "highdicom")},
     }
+
+
+def file_system(folder: Path) -> str:
+    """Return the type of the file system that the folder lies on."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    at = str(folder.resolve())
+    holding = [m for m in mounts if at == m[1] or at.startswith(m[1].rstrip("/") + "/")]
+    return max(holding, key=lambda mount: len(mount[1]))[2]
+
+
+def without_delay() -> None:
+    """Switch off Nagle's algorithm in DCMTK, and in Orthanc, which is built on it.
+
+    With it, each of their answers waits some 40 ms for a delayed ACK: no fair peer.
+    """
+    os.environ["TCP_NODELAY"] = "1"
 
 
 def report(name: str, ratios: Sequence[Ratio], details: object, out: Path) -> None:

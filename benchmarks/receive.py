@@ -1,221 +1,287 @@
-"""Images a second received, beside DCMTK's storescp and Orthanc in the same run.
+"""Instances received a second, beside DCMTK's storescp, Orthanc and stock pynetdicom.
 
-The sender is DCMTK's storescu for all three, with the same CT-like images of 512 × 512. Rounds
-are interleaved and medians compared, so that what else the machine does meets all alike. Ours
-answers when an image is durable; the others promise less.
+    python -m benchmarks.receive [--quick] [--rounds N] [--receivers NAME,…] [--workloads NAME,…]
 
-    python -m benchmarks.receive [--out FOLDER] [--images N] [--rounds N]
+Every receiver in turn, in rounds, so that what else the machine does meets all alike; each started
+fresh on loopback in a folder of the same file system, after everything dirty was written back, and
+removed afterwards. The order turns from round to round. Senders:
+
+- `own` (wire.py): encoded in memory, TCP_NODELAY, waits for each answer as every modality does; one
+  process for each association, all starting when every association is open. From there to the
+  last A-RELEASE-RP is what is measured.
+- `storescu`: DCMTK's, from files; its own start is part of the time, so that it is given enough
+  images. CT only.
+
+*acknowledged* is what the senders saw. *filed* counts until each instance lies as a file of its
+own in `spool/new`: ours may answer from a journal before, so both are told. A ratio is the median
+over the rounds of ours by the peer's in the same round. Ours durable by `durability`; the others
+promise nothing before the page cache (Orthanc syncs its files, not its folder or index). storescp
+as it is started by default encodes anew what it received; `storescp-bit-preserving` (+B, the
+largest PDUs) is its quickest way. `discard` keeps nothing: the bound that our sender and the
+loopback set.
 """
 
 import argparse
-import os
-import signal
-import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
+from statistics import median
 
-import numpy as np
+from benchmarks import sending
+from benchmarks.common import Ratio, file_system, report, without_delay
+from benchmarks.instances import blank, write_files
+from benchmarks.processes import cpu_seconds, watched
+from benchmarks.receivers import NAMES, Receiver, available, receiver
+from benchmarks.wire import Blank
 
-from benchmarks.common import Ratio, report
-from tests.builders import ct_series
-from tests.counterparts import HOST, free_port, listens, orthanc, tool, wait_until
-
-ASSOCIATIONS = (1, 4)
+COUNTS = {"ct": 400, "mr": 800, "cr": 40, "multiframe": 8}
+_WARM_UP = 8
+_FILING = 120.0  # seconds that filing may take after the last answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
-    """A receiver: where it listens, its process, and how to make it forget what it has."""
+class Case:
+    """What is sent, by whom, over how many associations."""
 
-    name: str
-    port: int
-    pid: int
-    forget: Callable[[], None]
-    count: Callable[[], int]
+    workload: str
+    sender: str
+    associations: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One measurement. Rates in instances a second, CPU in seconds an instance."""
+
+    case: Case
+    receiver: str
+    acknowledged: float
+    filed: float
+    receiver_cpu: float
+    sender_cpu: float
+    sender_share: float  # of the time, how much the senders' CPU was busy; all together
+    slowest: float  # seconds, one C-STORE; 0 if not known
+    peak_mb: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is compared, and how often."""
+
+    cases: tuple[Case, ...]
+    receivers: tuple[str, ...]
+    rounds: int
+    counts: dict[str, int]
+    processes: int | None
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--out", type=Path, default=Path("benchmarks/results"))
-    arguments.add_argument("--images", type=int, default=60)
-    arguments.add_argument("--rounds", type=int, default=5)
-    given = arguments.parse_args()
-    run(given.out, images=given.images, rounds=given.rounds)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Raw)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--quick", action="store_true", help="fewer instances, rounds and cases")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--receivers", type=_words, default=available(), help=",".join(NAMES))
+    parser.add_argument("--workloads", type=_words, help=",".join(COUNTS))
+    parser.add_argument("--associations", type=_words)
+    parser.add_argument("--senders", type=_words, help="own,storescu")
+    parser.add_argument("--images", type=int, help="instead of each workload's own number")
+    parser.add_argument("--processes", type=int, help="of ours; without it, as shipped")
+    given = parser.parse_args()
+    run(given.out, plan(given))
 
 
-def run(out: Path, *, images: int = 60, rounds: int = 5) -> None:
-    """Measure, print the ratios, write `out`/receive.json."""
+class _Raw(argparse.RawDescriptionHelpFormatter): ...
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def plan(given: argparse.Namespace) -> Plan:
+    """Return what the arguments ask for."""
+    quick = given.quick
+    workloads = given.workloads or (("ct",) if quick else tuple(COUNTS))
+    associations = given.associations or (("1", "4") if quick else ("1", "4", "8"))
+    senders = given.senders or (("own",) if quick else ("own", "storescu"))
+    counts = {name: count // 2 if quick else count for name, count in COUNTS.items()}
+    if given.images:
+        counts = dict.fromkeys(counts, given.images)
+    return Plan(
+        cases=tuple(
+            Case(workload=workload, sender=sender, associations=int(number))
+            for workload, sender, number in product(workloads, senders, associations)
+            if sender == "own" or workload == "ct"
+        ),
+        receivers=given.receivers,
+        rounds=given.rounds or (3 if quick else 5),
+        counts={name: max(count, *map(int, associations)) for name, count in counts.items()},
+        processes=given.processes,
+    )
+
+
+def full() -> Plan:
+    """Return the whole comparison."""
+    names = ("rounds", "workloads", "associations", "senders", "images", "processes")
+    given = argparse.Namespace(quick=False, receivers=available(), **dict.fromkeys(names))
+    return plan(given)
+
+
+def run(out: Path, planned: Plan) -> None:
+    """Measure, print the table and the ratios, write `out`/receive.json."""
     without_delay()
-    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
         folder = Path(scratch)
-        shares = {n: make_images(folder / f"images-{n}", images, n) for n in ASSOCIATIONS}
-        contenders = [
-            stack.enter_context(start(folder)) for start in (appliance, storescp, orthanc_node)
-        ]
-        rates: dict[tuple[str, int], list[float]] = {}
-        peaks: dict[str, int] = {}
-        for _ in range(rounds):
-            for associations, share in shares.items():
-                for contender in contenders:
-                    seconds, peak = send(contender, share, images)
-                    rates.setdefault((contender.name, associations), []).append(images / seconds)
-                    peaks[contender.name] = max(peak, peaks.get(contender.name, 0))
-    medians = {key: statistics.median(values) for key, values in rates.items()}
+        rows = list(measure(planned, folder))
+        kind = file_system(folder)
+    print_table(rows)
     details = {
-        "images_per_second": {f"{name} × {n}": values for (name, n), values in rates.items()},
-        "median_images_per_second": {f"{name} × {n}": v for (name, n), v in medians.items()},
-        "peak_rss_mb_of_the_largest_process": peaks,
-        "images": images,
-        "rounds": rounds,
+        "file_system": kind,
+        "counts": planned.counts,
+        "rounds": planned.rounds,
+        "processes": planned.processes or "as shipped",
+        "rows": [asdict(row) for row in rows],
     }
-    for (name, associations), rate in medians.items():
-        print(f"{name:10} associations={associations}: {rate:7.1f} images/s")
-    for name, peak in peaks.items():
-        print(f"{name:10} peak RSS {peak} MB")
-    report("receive", ratios(medians, images, rounds), details, out)
+    report("receive", ratios(rows, planned), details, out)
 
 
-def ratios(medians: dict[tuple[str, int], float], images: int, rounds: int) -> list[Ratio]:
-    return [
-        Ratio(
-            what="receive",
-            peer=peer,
-            ratio=medians["appliance", n] / medians[peer, n],
-            conditions={"associations": n, "image": "ct-512", "images": images, "rounds": rounds},
-        )
-        for peer in ("storescp", "orthanc")
-        for n in ASSOCIATIONS
-    ]
+def measure(planned: Plan, folder: Path) -> Iterable[Row]:
+    """Yield the rows, round by round."""
+    blanks = {case.workload: blank(case.workload) for case in planned.cases}
+    for number in range(planned.rounds):
+        for case in planned.cases:
+            files = _files(case, blanks[case.workload], planned, folder)
+            for name in _turned(planned.receivers, number):
+                count = planned.counts[case.workload]
+                with receiver(
+                    name, folder, associations=case.associations, processes=planned.processes
+                ) as running:
+                    row = _measure(case, name, running, blanks[case.workload], files, count)
+                _progress(f"round {number + 1}: {_text(row)}")
+                yield row
 
 
-def make_images(folder: Path, images: int, shares: int) -> list[Path]:
-    """Write CT-like images into one folder for each association; return the folders."""
-    noise = np.random.default_rng(1).normal(1000, 300, (512, 512))
-    folders = [folder / str(share) for share in range(shares)]
-    for share, target in enumerate(folders):
-        count = images // shares + (share < images % shares)
-        ct_series(target, pixels=np.broadcast_to(noise.astype(np.int16), (count, 512, 512)))
-    return folders
+def _turned(names: Sequence[str], by: int) -> list[str]:
+    at = by % len(names)
+    return [*names[at:], *names[:at]]
 
 
-def without_delay() -> None:
-    """Switch off Nagle's algorithm in DCMTK and in Orthanc, which is built on it.
+def _files(case: Case, made: Blank, planned: Plan, folder: Path) -> list[Path]:
+    """Return a folder of files for each association; none for a sender that needs none."""
+    if case.sender == "own":
+        return []
+    home = folder / f"files-{case.associations}"
+    counts = sending.shares(planned.counts[case.workload], case.associations)
+    if not home.exists():
+        for share, count in enumerate(counts):
+            write_files(made, home / str(share), 1, share, count)
+    return [home / str(share) for share in range(case.associations)]
 
-    With it, each of their answers waits some 40 ms for a delayed ACK: no fair peer.
-    """
-    os.environ["TCP_NODELAY"] = "1"
+
+def _measure(
+    case: Case, name: str, running: Receiver, made: Blank, files: list[Path], count: int
+) -> Row:
+    sending.warm_up(running.port, blank("mr"), _WARM_UP)
+    _wait_for_files(running, _WARM_UP)
+    before = cpu_seconds(running.pid)
+    with watched(running.pid) as peak:
+        if files:
+            sent = sending.storescu(running.port, files)
+        else:
+            sent = sending.own(running.port, made, sending.shares(count, case.associations))
+        filed = _wait_for_files(running, count + _WARM_UP)
+    seconds = sent.ended - sent.began
+    return Row(
+        case=case,
+        receiver=name,
+        acknowledged=count / seconds,
+        filed=count / (max(filed, sent.ended) - sent.began),
+        receiver_cpu=(cpu_seconds(running.pid) - before) / count,
+        sender_cpu=sent.cpu_seconds / count,
+        sender_share=sent.cpu_seconds / seconds,
+        slowest=sent.slowest_seconds,
+        peak_mb=peak[0],
+    )
 
 
-def send(contender: Contender, folders: list[Path], images: int) -> tuple[float, int]:
-    """Send each folder in an association of its own, all at once; return seconds and peak MB."""
-    contender.forget()
-    with peak_of(contender.pid) as peak:
-        began = time.monotonic()
-        senders = [
-            subprocess.Popen(
-                [tool("storescu"), "-aec", "APPLIANCE", "+sd", HOST, str(contender.port), folder],
-                stdout=subprocess.DEVNULL,
-            )
-            for folder in folders
+def _wait_for_files(running: Receiver, count: int) -> float:
+    """Return when so many files lie there. Raises RuntimeError where they never do."""
+    if running.filed is None:
+        return 0.0
+    deadline = time.monotonic() + _FILING
+    while (there := running.filed()) < count:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{there} of {count} acknowledged instances are there")
+        time.sleep(0.005)
+    if there > count:
+        raise RuntimeError(f"{there} files are there, but {count} instances were sent")
+    return time.monotonic()
+
+
+def ratios(rows: Sequence[Row], planned: Plan) -> list[Ratio]:
+    """Return ours beside each peer, by case: the median of the rounds' ratios."""
+    ours = [name for name in planned.receivers if name.startswith("appliance:")]
+    peers = [name for name in planned.receivers if name not in ours]
+    made = []
+    for peer, case, name in product(peers, planned.cases, ours):
+        each = [
+            mine.acknowledged / theirs.acknowledged
+            for mine, theirs in zip(_of(rows, case, name), _of(rows, case, peer), strict=True)
         ]
-        codes = [sender.wait() for sender in senders]
-        seconds = time.monotonic() - began
-    if any(codes) or contender.count() != images:
-        raise RuntimeError(f"{contender.name} got {contender.count()} of {images}, exits {codes}")
-    return seconds, peak[0]
+        conditions: dict[str, object] = {
+            "associations": case.associations,
+            "durability": name.partition(":")[2],
+            "workload": case.workload,
+            "sender": case.sender,
+            "spread": f"{min(each):.2f}-{max(each):.2f}",
+        }
+        made.append(Ratio(what="receive", peer=peer, ratio=median(each), conditions=conditions))
+    return made
 
 
-@contextmanager
-def peak_of(pid: int) -> Iterator[list[int]]:
-    """Yield a list whose one number becomes the largest peak (MB) of the process or a child."""
-    peak, done = [0], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.05):
-            children = Path(f"/proc/{pid}/task/{pid}/children")
-            pids = [str(pid), *(children.read_text().split() if children.exists() else [])]
-            peak[0] = max(peak[0], *map(_peak_mb, pids))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        done.set()
-        watcher.join()
+def _of(rows: Sequence[Row], case: Case, name: str) -> list[Row]:
+    return [row for row in rows if row.case == case and row.receiver == name]
 
 
-def _peak_mb(pid: str) -> int:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    return next((int(s.split()[1]) // 1000 for s in status.splitlines() if "VmHWM" in s), 0)
-
-
-def empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
-
-
-@contextmanager
-def process(name: str, command: list[str], port: int, folder: Path) -> Iterator[Contender]:
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: listens(port))
-        yield Contender(
-            name=name,
-            port=port,
-            pid=running.pid,
-            forget=lambda: empty(folder),
-            count=lambda: len(list(folder.iterdir())),
+def print_table(rows: Sequence[Row]) -> None:
+    """Print the medians, by case."""
+    print(
+        f"{'workload':10} {'sender':8} {'assoc':>5} {'receiver':24} {'ack/s':>7} {'(spread)':>15}"
+        f" {'filed/s':>7} {'recv ms':>7} {'send ms':>7} {'send %':>6} {'worst ms':>8} {'MB':>5}"
+    )
+    for case, name in dict.fromkeys((row.case, row.receiver) for row in rows):
+        some = _of(rows, case, name)
+        rates = [row.acknowledged for row in some]
+        print(
+            f"{case.workload:10} {case.sender:8} {case.associations:5} {name:24}"
+            f" {median(rates):7.1f} {f'{min(rates):.1f}-{max(rates):.1f}':>15}"
+            f" {median(row.filed for row in some):7.1f}"
+            f" {median(row.receiver_cpu for row in some) * 1e3:7.2f}"
+            f" {median(row.sender_cpu for row in some) * 1e3:7.2f}"
+            f" {median(row.sender_share for row in some) * 100:6.0f}"
+            f" {max(row.slowest for row in some) * 1e3:8.1f}"
+            f" {max(row.peak_mb for row in some):5.0f}"
         )
-    finally:
-        os.kill(running.pid, signal.SIGTERM)
-        running.wait(20)
+    print(
+        "ack/s: acknowledged instances a second; recv/send ms: CPU of all receiver/sender processes"
+        " an instance;\nsend %: the senders' CPU by the time that passed; worst ms: the slowest"
+        " C-STORE; MB: peak RSS, all receiver processes added."
+    )
 
 
-@contextmanager
-def appliance(folder: Path) -> Iterator[Contender]:
-    port, spool = free_port(), folder / "spool"
-    command = [sys.executable, "-m", "benchmarks.receiver", str(port), str(spool)]
-    with process("appliance", command, port, spool / "new") as contender:
-        yield contender
+def _text(row: Row) -> str:
+    case = row.case
+    return (
+        f"{case.workload} × {case.associations} {case.sender} {row.receiver}:"
+        f" {row.acknowledged:.0f}/s, filed {row.filed:.0f}/s"
+    )
 
 
-@contextmanager
-def storescp(folder: Path) -> Iterator[Contender]:
-    port, received = free_port(), folder / "storescp"
-    received.mkdir()
-    # +B writes the data set as it comes, which is what we do, and its quickest way.
-    command = [tool("storescp"), "--fork", "+B", "-od", str(received), str(port)]
-    with process("storescp", command, port, received) as contender:
-        yield contender
-
-
-@contextmanager
-def orthanc_node(folder: Path) -> Iterator[Contender]:
-    settings = {"DicomAlwaysAllowStore": True, "DicomCheckCalledAet": False, "Plugins": []}
-    with orthanc(folder, ae_title="APPLIANCE", settings=settings) as node:
-
-        def forget() -> None:
-            for study in node.get("/studies"):
-                node.delete(f"/studies/{study}")
-
-        yield Contender(
-            name="orthanc",
-            port=node.port,
-            pid=node.pid,
-            forget=forget,
-            count=lambda: len(node.instances()),
-        )
+def _progress(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

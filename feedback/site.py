@@ -14,10 +14,12 @@ from starlette.templating import Jinja2Templates
 
 from appliance.core.clock import Clock
 from appliance.core.product import VERSION
+from appliance.core.quantities import format_size
 from feedback.auth import Gate, Visitor
 from feedback.banner import date_words
 from feedback.forms import Form
 from feedback.options import WebOptions
+from feedback.system import Lookout
 from pipelines.manifest import Manifest
 from results_store.store import Store
 
@@ -36,7 +38,8 @@ class WebSources:
     `image_path` returns the file of a spool name, or None once it is no longer kept.
     `patient_key_of_id` returns the keyed hash of (Patient ID, its issuer or ""), or None for
     a value that never matches. `forms` has the form of each name that a route may use, and
-    "default". `manifests` has each pipeline by name, as it is installed now.
+    "default". `manifests` has each pipeline by name, as it is installed now. `lookout` has what
+    the spool, the disk and the other roles tell.
     """
 
     store: Store
@@ -46,6 +49,7 @@ class WebSources:
     patient_key_of_id: Callable[[str, str], str | None]
     manifests: Mapping[str, Manifest]
     forms: Mapping[str, Form]
+    lookout: Lookout
 
 
 class Pages:
@@ -60,6 +64,8 @@ class Pages:
             lstrip_blocks=True,
         )
         environment.filters["moment"] = lambda when: _moment(when, options)
+        environment.filters["second"] = lambda when: _second(when, options)
+        environment.filters["size"] = format_size
         environment.filters["dicom_date"] = date_words
         environment.filters["direction"] = _direction
         environment.globals["zip"] = zip
@@ -130,3 +136,9 @@ def _moment(when: datetime | None, options: WebOptions) -> str:
     if when is None:
         return ""
     return when.astimezone(options.time_zone).strftime("%Y-%m-%d %H:%M")
+
+
+def _second(when: datetime | None, options: WebOptions) -> str:
+    if when is None:
+        return ""
+    return when.astimezone(options.time_zone).strftime("%Y-%m-%d %H:%M:%S")

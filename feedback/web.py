@@ -22,6 +22,7 @@ from feedback.review import Reviewer
 from feedback.shield import Shield
 from feedback.site import STATIC, Pages, Site, WebSources, is_htmx, see_other
 from feedback.study_pages import StudyPages
+from feedback.where_pages import WherePages
 from feedback.worklist import Overview, WorklistPages
 
 _KNOWN_ERRORS = {
@@ -69,6 +70,7 @@ def _add_pages(app: FastAPI, site: Site) -> None:
         PicturePages(desk),
         answers,
         DriftPages(site),
+        WherePages(desk),
     ):
         app.include_router(pages.router())
 

@@ -1,7 +1,7 @@
 """Is the whole of what an input declares in the field of view? If not, why not. Pure."""
 
 import numpy as np
-from scipy import ndimage
+import scipy  # which imports `ndimage` when it is used: few pipelines ask
 
 from appliance.core.errors import InputRefused
 from pipelines.manifest import Coverage, PatientDirection
@@ -66,7 +66,8 @@ def outermost_section_cm2(volume: Volume, direction: PatientDirection) -> float:
     layers = np.moveaxis(volume.array, axis, 0)
     layer = _first_with_content(layers[::-1] if outward else layers)
     low, high = np.percentile(volume.array[::2, ::2, ::2], (2, 98))
-    labels, count = ndimage.label(ndimage.binary_opening(layer > low + _BODY * (high - low)))
+    bright = scipy.ndimage.binary_opening(layer > low + _BODY * (high - low))
+    labels, count = scipy.ndimage.label(bright)
     if count == 0:
         return 0.0
     pixels = int(np.bincount(labels.ravel())[1:].max())

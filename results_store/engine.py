@@ -94,8 +94,9 @@ def insert_absent(connection: Connection, table: Table, rows: Sequence[dict[str,
 
 
 def _insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def _to_json(value: object) -> str:

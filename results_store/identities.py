@@ -6,7 +6,6 @@ time are no patient's. One row an identity: most studies have one, coerced ones 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, exists, func, select
@@ -16,7 +15,7 @@ from appliance.core.model import ReceivedInstance
 from results_store.engine import insert_absent
 from results_store.facts import InstanceFacts
 from results_store.schema.queue import job_input
-from results_store.schema.received import instance, study, study_identity
+from results_store.schema.received import Relation, instance, study_identity
 
 _WORDS = {
     "patient_key": "patient ID",
@@ -59,7 +58,7 @@ def _images(count: int) -> str:
 
 
 def identity_numbers(
-    connection: Connection, images: Iterable[tuple[ReceivedInstance, InstanceFacts]], now: datetime
+    connection: Connection, images: Iterable[tuple[ReceivedInstance, InstanceFacts]]
 ) -> Mapping[tuple[str, str], int]:
     """Return the number of each identity, by study and digest; new ones get their rows."""
     said = {(one.study_instance_uid, facts.identity_digest()): facts for one, facts in images}
@@ -70,9 +69,8 @@ def identity_numbers(
     missing = said.keys() - known.keys()
     if not missing:
         return known
-    rows = [
-        {"study_instance_uid": uid, "digest": digest, "first_seen_at": now}
-        | said[uid, digest].identity()
+    rows: list[dict[str, Any]] = [
+        {"study_instance_uid": uid, "digest": digest, **said[uid, digest].identity()}
         for uid, digest in sorted(missing)
     ]
     insert_absent(connection, study_identity, rows)
@@ -86,19 +84,16 @@ def _numbers(connection: Connection, uids: Iterable[str]) -> dict[tuple[str, str
 
 
 def read_doubts(connection: Connection, study_uid: str) -> Doubts:
-    """Return what came of the study since a person last accepted it, and is not as it should be."""
-    query = select(study.c.accepted_at).where(study.c.study_instance_uid == study_uid)
-    accepted = connection.scalar(query)
+    """Return what is not as it should be with the study's images."""
     return Doubts(
-        conflicts=_versions_since(connection, study_uid, "conflict", accepted),
-        cut_off=_versions_since(connection, study_uid, "cut-off", accepted),
-        patients=_patients(connection, study_uid, accepted),
+        conflicts=_versions(connection, study_uid, Relation.CONFLICT),
+        cut_off=_versions(connection, study_uid, Relation.CUT_OFF),
+        patients=_patients(connection, study_uid),
     )
 
 
-def _versions_since(
-    connection: Connection, study_uid: str, relation: str, accepted: datetime | None
-) -> int:
+def _versions(connection: Connection, study_uid: str, relation: Relation) -> int:
+    """Return how many instances have a version of this kind; not those that now are whole."""
     whole = instance.alias()
     is_here = exists().where(
         whole.c.study_instance_uid == study_uid,
@@ -108,16 +103,14 @@ def _versions_since(
     query = select(func.count(instance.c.sop_instance_uid.distinct())).where(
         instance.c.study_instance_uid == study_uid, instance.c.relation == relation
     )
-    if relation == "cut-off":
+    if relation is Relation.CUT_OFF:
         query = query.where(~is_here)
-    if accepted is not None:
-        query = query.where(instance.c.indexed_at > accepted)
     count: int = connection.scalar(query) or 0
     return count
 
 
-def _patients(connection: Connection, study_uid: str, accepted: datetime | None) -> int:
-    """Return how many patients the current images name; 0 for one, or where all are accepted."""
+def _patients(connection: Connection, study_uid: str) -> int:
+    """Return how many patients the current images name; 0 where it is not more than one."""
     used = select(instance.c.identity).where(
         instance.c.study_instance_uid == study_uid,
         instance.c.current == true(),
@@ -126,15 +119,11 @@ def _patients(connection: Connection, study_uid: str, accepted: datetime | None)
     query = select(study_identity).where(
         study_identity.c.study_instance_uid == study_uid, study_identity.c.id.in_(used)
     )
-    rows = connection.execute(query).all()
     patients: list[Row[Any]] = []
-    for row in rows:
+    for row in connection.execute(query).all():
         if row.patient_key is not None and not any(_same_patient(row, one) for one in patients):
             patients.append(row)
-    if len(patients) < 2:
-        return 0
-    is_new = accepted is None or any(row.first_seen_at > accepted for row in rows)
-    return len(patients) if is_new else 0
+    return len(patients) if len(patients) > 1 else 0
 
 
 def _same_patient(one: Row[Any], other: Row[Any]) -> bool:

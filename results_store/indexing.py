@@ -15,13 +15,14 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, select, update
 
 from appliance.core.model import ReceivedInstance
+from appliance.core.states import RouteEvent
 from results_store.engine import insert_absent
 from results_store.facts import InstanceFacts
 from results_store.identities import identity_numbers
 from results_store.routes import reopen_held
 from results_store.rows import pick
 from results_store.schema.outcome import result_object
-from results_store.schema.received import instance, study
+from results_store.schema.received import Relation, instance, study
 
 _AT_ONCE = 500  # values in one question
 
@@ -36,14 +37,6 @@ class IndexOutcome(StrEnum):
     CONFLICT = "conflict"  # its SOP Instance UID is there with another image; kept, not current
     OWN = "own"  # made by this appliance; never counts as an image
     UNDECIDED = "undecided"  # not indexed: it has to be compared with the current version first
-
-
-class Relation(StrEnum):
-    """What a version of an instance is to the version that was current when it came."""
-
-    UPDATE = "update"  # the same image under another header
-    CONFLICT = "conflict"  # another image
-    CUT_OFF = "cut-off"  # nothing: its data set is not whole, and it is out of the way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +103,7 @@ def index_batch(
         owned=owned,
     )
     outcomes = tuple(batch.index(received, facts) for received, facts in entries)
-    _write(connection, batch.changes, identity_numbers(connection, images, now), now)
+    _write(connection, batch.changes, identity_numbers(connection, images), now)
     return outcomes
 
 
@@ -229,7 +222,9 @@ def _row(received: ReceivedInstance, facts: InstanceFacts, version: _Version) ->
     values |= {"modality": facts.modality, "number_of_frames": facts.number_of_frames}
     values |= {"version": version.version, "current": version.current, "own": version.own}
     values |= {"relation": version.relation}
-    values["identity"] = None if version.own else (received.study_instance_uid, facts.identity_digest())
+    values["identity"] = (
+        None if version.own else (received.study_instance_uid, facts.identity_digest())
+    )
     return values
 
 
@@ -327,7 +322,7 @@ def _write(
     if changes.studies:
         _write_studies(connection, changes.studies)
     for some in _some(sorted(changes.with_images)):
-        reopen_held(connection, some, now)
+        reopen_held(connection, some, RouteEvent.IMAGE, "an image came", now)
 
 
 def _write_studies(connection: Connection, studies: Mapping[str, dict[str, Any]]) -> None:

@@ -174,13 +174,19 @@ def close_route(
     return True
 
 
-def reopen_held(connection: Connection, study_uids: Sequence[str], now: datetime) -> None:
-    """Open the held routes of these studies again, because an image came."""
+def reopen_held(
+    connection: Connection,
+    study_uids: Sequence[str],
+    event: RouteEvent,
+    reason: str,
+    now: datetime,
+) -> None:
+    """Open the held routes of these studies again, because something new is known."""
     query = select(study_route).where(
         study_route.c.study_instance_uid.in_(study_uids), study_route.c.state == RouteState.HELD
     )
     for row in connection.execute(query.with_for_update()).all():
-        move_route(connection, row, RouteEvent.IMAGE, reason="an image came", now=now)
+        move_route(connection, row, event, reason=reason, now=now)
 
 
 def add_decision(

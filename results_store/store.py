@@ -11,11 +11,15 @@ from results_store.deliveries import Deliveries
 from results_store.drift import Drift
 from results_store.engine import Database, make_engine
 from results_store.feedback_log import FeedbackLog
+from results_store.fetches import Fetches
+from results_store.imports import Imports
 from results_store.jobs import Jobs
+from results_store.keeping import Keeping
 from results_store.local_disk import check_local_disk
-from results_store.migrate import check_schema
 from results_store.options import StoreOptions, parse_url, sqlite_file
+from results_store.overview import Overview
 from results_store.results import Results
+from results_store.revisions import check_current
 from results_store.routes import Decisions, Routes
 from results_store.studies import Studies
 from results_store.trail import Audit, Events
@@ -27,6 +31,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.studies = Studies(database)
+        self.keeping = Keeping(database)
         self.routes = Routes(database)
         self.decisions = Decisions(database)
         self.commands = Commands(database)
@@ -39,6 +44,9 @@ class Store:
         self.events = Events(database)
         self.drift = Drift(database)
         self.controls = Controls(database)
+        self.fetches = Fetches(database)
+        self.imports = Imports(database)
+        self.overview = Overview(database)
 
     def close(self) -> None:
         """Close every connection; the next call opens new ones."""
@@ -59,6 +67,6 @@ def open_store(options: StoreOptions, clock: Clock) -> Store:
     with ExitStack() as undo:
         undo.callback(database.close)
         with database.read() as connection:
-            check_schema(connection)
+            check_current(connection)
         undo.pop_all()
     return Store(database)

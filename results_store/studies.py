@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, and_, exists, func
 from sqlalchemy.sql.expression import false, true
 
 from appliance.core.crashpoints import CrashPoint, crash_point
-from appliance.core.model import ReceivedInstance
+from appliance.core.model import Door, ReceivedInstance
 from appliance.core.states import DeliveryState, JobState, RouteState
 from results_store.engine import Database, insert_absent
 from results_store.facts import InstanceFacts
@@ -55,16 +55,16 @@ class IndexedInstance:
     received_at: datetime
     calling_ae_title: str
     size: int
+    door: Door
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentVersion:
-    """The version of an instance that counts."""
+    """The version of an instance that counts; its file may be deleted."""
 
     spool_name: str
     calling_ae_title: str
     received_at: datetime
-    is_here: bool  # its file is not deleted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +135,7 @@ class Studies:
         )
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        is_here = row.deleted_at is None
-        return CurrentVersion(is_here=is_here, **pick(row, CurrentVersion, "is_here"))
+            return None if row is None else CurrentVersion(**pick(row, CurrentVersion))
 
     def doubts(self, study_uid: str) -> Doubts:
         """Return what a person has to look at before the study is used."""
@@ -240,7 +237,7 @@ class Studies:
         """Return the studies that retention may delete files of, the oldest file first."""
         query = (
             select(instance.c.study_instance_uid)
-            .where(_may_go(before))
+            .where(_may_go(before, self._database.clock.now()))
             .group_by(instance.c.study_instance_uid)
             .order_by(func.min(instance.c.received_at), func.min(instance.c.id))
         )
@@ -259,17 +256,17 @@ class Studies:
         with self._database.write() as connection:
             connection.execute(by_uid(study_uid).with_for_update())
             connection.execute(routes.with_for_update())
-            going = and_(instance.c.study_instance_uid == study_uid, _may_go(before))
+            going = and_(instance.c.study_instance_uid == study_uid, _may_go(before, now))
             names = tuple(connection.scalars(select(instance.c.spool_name).where(going)))
             yield names
             _note_deleted(connection, names, now)
 
 
-def _may_go(before: datetime) -> ColumnElement[bool]:
+def _may_go(before: datetime, now: datetime) -> ColumnElement[bool]:
     """Return what is true of a file that nothing needs.
 
     Nothing of its study arrived at `before` or later, every route has looked at all of it and
-    none is OPEN, and no job or delivery of it is unfinished.
+    none is OPEN, no job or delivery of it is unfinished, and its storage is committed to nobody.
     """
     unseen = study.c.instance_count > study.c.images_evaluated
     needed_by = (
@@ -279,7 +276,8 @@ def _may_go(before: datetime) -> ColumnElement[bool]:
         exists().where(_same_study(delivery), delivery.c.state.in_(_UNFINISHED_DELIVERIES)),
     )
     old = and_(instance.c.deleted_at.is_(None), instance.c.received_at < before)
-    return and_(old, *(~needed for needed in needed_by))
+    free = instance.c.keep_until.is_(None) | (instance.c.keep_until < now)
+    return and_(old, free, *(~needed for needed in needed_by))
 
 
 def _note_deleted(connection: Connection, spool_names: Sequence[str], now: datetime) -> None:
@@ -298,7 +296,7 @@ def _is_image() -> ColumnElement[bool]:
 
 
 def _to_instance(row: Row[Any]) -> IndexedInstance:
-    return IndexedInstance(**pick(row, IndexedInstance))
+    return IndexedInstance(door=Door(row.door), **pick(row, IndexedInstance, "door"))
 
 
 def _to_study(row: Row[Any]) -> StudyRow:

@@ -22,6 +22,7 @@ _MESSAGE_ID_ANSWERED = 0x0120
 _DATA_SET_TYPE = 0x0800
 _STATUS = 0x0900
 _ERROR_COMMENT = 0x0902
+_ERROR_ID = 0x0903
 _SOP_INSTANCE = 0x1000
 _REQUESTED_SOP_INSTANCE = 0x1001
 _ACTION_TYPE = 0x1008
@@ -80,6 +81,7 @@ def encode_response(
     comment: str = "",
     sop_class_uid: str,
     sop_instance_uid: str,
+    error_id: int | None = None,
 ) -> bytes:
     """Return the command set of the response to a request; it comes without a data set.
 
@@ -95,6 +97,8 @@ def encode_response(
         elements.insert(0, (_SOP_CLASS, _padded(sop_class_uid, b"\0")))
     if comment:
         elements.append((_ERROR_COMMENT, _padded(comment[:_LONGEST_COMMENT], b" ")))
+    if error_id is not None:
+        elements.append((_ERROR_ID, _us(error_id)))
     if sop_instance_uid:
         elements.append((_SOP_INSTANCE, _padded(sop_instance_uid, b"\0")))
     if command.action_type_id is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from appliance.core.errors import BadInstance
+from appliance.core.model import Door
 from appliance.core.product import (
     APPLIANCE_DEVICE_UID,
     IMPLEMENTATION_CLASS_UID,
@@ -34,6 +35,7 @@ class Provenance:
     peer_address: str
     received_at: datetime
     sha256: str = _NO_SHA256  # of the data set; known when its last byte has come
+    door: Door = Door.PUSHED
 
 
 def completed(provenance: Provenance, *, received_at: datetime, sha256: str) -> Provenance:
@@ -48,6 +50,7 @@ def encode(provenance: Provenance) -> bytes:
         "peer_address": provenance.peer_address,
         "sha256": provenance.sha256,
         "called_ae_title": provenance.called_ae_title,
+        "door": provenance.door.value,
     }
     group = b"".join(
         (
@@ -110,6 +113,7 @@ def _provenance(values: dict[int, bytes]) -> Provenance:
         peer_address=private["peer_address"],
         received_at=datetime.fromisoformat(private["received_at"]),
         sha256=private["sha256"],
+        door=Door(private.get("door", Door.PUSHED)),  # earlier versions had one door
     )
 
 

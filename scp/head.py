@@ -9,7 +9,8 @@ PS3.5 section 7 (encoding), annex A (transfer syntaxes).
 
 import mmap
 import struct
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -132,7 +133,7 @@ def verify_structure(data: Buffer, start: int, transfer_syntax_uid: str) -> None
 
 
 def find_elements(
-    data: Buffer, start: int, transfer_syntax_uid: str, wanted: Set[int]
+    data: Buffer, start: int, transfer_syntax_uid: str, wanted: AbstractSet[int]
 ) -> dict[int, Element]:
     """Return where the wanted elements of the top level lie, after a walk to the data set's end.
 

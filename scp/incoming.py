@@ -132,4 +132,5 @@ def described(name: str, provenance: Provenance, identity: Identity, size: int) 
         received_at=provenance.received_at,
         size=size,
         sha256=provenance.sha256,
+        door=provenance.door,
     )

@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pydicom.uid import ExplicitVRBigEndian
+
 from scp.head import (
     ITEM,
     Buffer,
@@ -24,10 +26,14 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelDigest:
-    """SHA-256 over the bytes of the pixel data, without lengths and offset table."""
+    """SHA-256 over the bytes of the pixel data, without lengths and offset table.
+
+    Where the form is the same too, so are the pixels.
+    """
 
     sha256: str
-    encapsulated: bool
+    form: str  # the byte order, or the transfer syntax of encapsulated frames
+    is_encapsulated: bool
 
 
 def pixel_digest(data: Buffer, start: int, transfer_syntax_uid: str) -> PixelDigest | None:
@@ -45,8 +51,11 @@ def pixel_digest(data: Buffer, start: int, transfer_syntax_uid: str) -> PixelDig
         for begin, end in _stretches(data, element):
             for at in range(begin, end, _PIECE):
                 digest.update(data[at : min(at + _PIECE, end)])
-    encapsulated = any(element.length is None for element in found.values())
-    return PixelDigest(sha256=digest.hexdigest(), encapsulated=encapsulated)
+    is_encapsulated = any(element.length is None for element in found.values())
+    is_little = transfer_syntax_uid != ExplicitVRBigEndian
+    order = "little-endian" if is_little else "big-endian"
+    form = transfer_syntax_uid if is_encapsulated else order
+    return PixelDigest(sha256=digest.hexdigest(), form=form, is_encapsulated=is_encapsulated)
 
 
 def _stretches(data: Buffer, element: Element) -> Iterator[tuple[int, int]]:

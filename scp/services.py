@@ -17,12 +17,14 @@ LONGEST_DATA_SET = 4 * 1024**2  # bytes; held in memory, so bounded
 class Reply:
     """The answer to a request: a status (PS3.7 annex C) and an Error Comment (0000,0902).
 
-    `sop_instance_uid` is for an N-CREATE that left it to us to name the instance.
+    `sop_instance_uid` is for an N-CREATE that left it to us to name the instance; `error_id` is
+    the Error ID (0000,0903) where a service class defines one.
     """
 
     status: int
     comment: str = ""
     sop_instance_uid: str = ""
+    error_id: int | None = None
 
 
 class Service(Protocol):

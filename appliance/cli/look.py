@@ -1,4 +1,4 @@
-"""Commands that only read: check, explain, status, and the lists."""
+"""Commands that only read: check, explain, and the lists."""
 
 from collections.abc import Mapping, Sized
 from pathlib import Path
@@ -15,7 +15,9 @@ from appliance.cli.common import (
     print_json,
     show_rows,
 )
+from appliance.cli.spool import report_spool
 from appliance.core.model import Delivery, Job
+from appliance.core.quantities import parse_size
 from appliance.core.states import JobState
 from appliance.core.uids import is_valid_uid
 from appliance.wiring.checks import check_installation
@@ -30,7 +32,16 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(check)
     app.command()(explain)
-    app.command()(status)
+
+
+def _size(text: str) -> int:
+    try:
+        size = parse_size(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if size < 1:
+        raise typer.BadParameter("write a size above 0")
+    return size
 
 
 def check(
@@ -42,6 +53,16 @@ def check(
             "--peers", help="Also send a C-ECHO to every destination; 1 if one is silent."
         ),
     ] = False,
+    spool: Annotated[
+        bool,
+        typer.Option("--spool", help="Also read every received file; 1 if one is not as it came."),
+    ] = False,
+    rate: Annotated[
+        int | None,
+        typer.Option(
+            parser=_size, metavar="SIZE", help='For --spool: bytes a second at most ("50 MB").'
+        ),
+    ] = None,
 ) -> int:
     """Check settings, pipelines, weights, forms: all mistakes."""
     settings = load(config)
@@ -53,7 +74,8 @@ def check(
     silent = diagnosis.unreachable(settings) if peers else []
     for line in silent:
         console.print(line, style="red", markup=False, soft_wrap=True)
-    return 1 if silent else 0
+    unsound = report_spool(config, rate) if spool else 0
+    return 1 if silent or unsound else 0
 
 
 def explain(
@@ -74,20 +96,6 @@ def explain(
     else:
         for line in explanation.lines:
             console.print(line, markup=False, soft_wrap=True)
-    return 0
-
-
-def status(config: ConfigOption = DEFAULT_CONFIG, *, as_json: JsonOption = False) -> int:
-    """Print what is running, waiting, held and failed."""
-    with open_site(config) as site:
-        overview = diagnosis.overview(site.settings, site.store, site.spool, site.clock.now())
-    if as_json:
-        print_json(overview)
-        return 0
-    for title, value in overview.items():
-        console.print(
-            f"{title.replace('_', ' '):<24} {_plain(value)}", markup=False, soft_wrap=True
-        )
     return 0
 
 
@@ -170,11 +178,3 @@ def _study_and_reason(row: Mapping[str, object]) -> str:
 
 def _count(things: Sized, name: str) -> str:
     return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value) or "none"
-    return str(value)

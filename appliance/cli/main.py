@@ -20,7 +20,8 @@ PROGRAM = "appliance"
 _MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "roles": ("run", *(role.value for role in Role)),
-        "look": ("check", "explain", "status"),
+        "look": ("check", "explain"),
+        "where": ("status",),
         "act": ("pause", "resume", "jobs", "deliveries", "link", "export", "backup"),
         "users": ("users",),
         "demo": ("demo",),

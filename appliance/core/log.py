@@ -30,8 +30,14 @@ class Event(StrEnum):
     INSTANCE_OWN = "instance.own"
     INSTANCE_DELETED = "instance.deleted"
     STUDY_MIXED = "study.mixed"
-    STUDY_ACCEPTED = "study.accepted"
+    NOTICE_RECEIVED = "notice.received"
+    NOTICE_REFUSED = "notice.refused"
+    NOTICE_QUARANTINED = "notice.quarantined"
     DISK_LOW = "disk.low"
+    COMMITMENT_REPORTED = "commitment.reported"
+    COMMITMENT_RETRYING = "commitment.retrying"
+    COMMITMENT_FAILED = "commitment.failed"
+    CERTIFICATE_EXPIRES = "certificate.expires"
     ROUTE_CLOSED = "route.closed"
     ROUTE_HELD = "route.held"
     ROUTE_LATE = "route.late"
@@ -62,7 +68,8 @@ KEYS = frozenset(
         "transfer_syntax_uid", "calling_ae_title", "called_ae_title", "peer_address", "status",
         "role", "process", "route", "pipeline", "version", "job", "attempt", "worker", "device",
         "destination", "delivery", "seconds", "size", "count", "reason", "spool_name", "signal",
-        "account", "feature", "statistic", "value", "free", "path", "error",
+        "account", "feature", "statistic", "value", "free", "path", "error", "last",
+        "transaction_uid", "failed",
     }
 )  # fmt: skip
 

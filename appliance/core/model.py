@@ -7,7 +7,7 @@ snake_case. Times are aware and in UTC; DICOM dates and times stay the text that
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from appliance.core.states import DeliveryState, JobState
 
@@ -48,6 +48,14 @@ class Priority(StrEnum):
 # -- received -----------------------------------------------------------------------------
 
 
+class Door(StrEnum):
+    """How an instance came in. What nobody sent us of his own accord counts as backfill."""
+
+    PUSHED = "pushed"  # sent to us: C-STORE, STOW-RS
+    FETCHED = "fetched"  # asked for by us: C-MOVE, C-GET
+    IMPORTED = "imported"  # out of a folder
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedInstance:
     """One instance in the spool, as its file's name and file meta group tell it."""
@@ -64,6 +72,32 @@ class ReceivedInstance:
     received_at: datetime
     size: int  # bytes of the file
     sha256: str  # of the data set as it came, without preamble and file meta
+    door: Door = Door.PUSHED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SopReference:
+    """An instance that is named and not there: its class and itself (PS3.3 table 10-11)."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+class CommitmentFailure(IntEnum):
+    """Why an instance is not committed: Failure Reason (0008,1197). PS3.3 section C.14.1.1."""
+
+    PROCESSING_FAILURE = 0x0110
+    NO_SUCH_INSTANCE = 0x0112
+    CLASS_CONFLICT = 0x0119
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitmentReport:
+    """The answer to a storage commitment request: each instance is in one of the two."""
+
+    transaction_uid: str
+    committed: tuple[SopReference, ...]
+    failed: tuple[tuple[SopReference, CommitmentFailure], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +126,7 @@ class StudySummary:
     study_instance_uid: str
     attributes: Attributes
     series: tuple[SeriesSummary, ...]
+    door: Door = Door.PUSHED  # another, if one of its images came by another
 
 
 # -- decided ------------------------------------------------------------------------------

@@ -2,12 +2,10 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 
-from appliance.core.model import Attributes, Reason, RouteDecision
-from appliance.core.quantities import format_duration
-from appliance.intake.options import Backfill
+from appliance.core.model import Attributes
 
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # with dots: ACR-NEMA, still met
 _TIME = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2})?(?:\.\d{1,6})?")
@@ -66,31 +64,3 @@ def _zone(text: str) -> tzinfo | None:
 def _text(attributes: Attributes, keyword: str) -> str:
     values = attributes.get(keyword) or ("",)
     return str(values[0]).strip()
-
-
-def with_age(
-    decision: RouteDecision, age: Age, max_age: timedelta | None, backfill: Backfill
-) -> RouteDecision:
-    """Return a matching decision with what the study's age means for it; others as they are."""
-    if max_age is None or not decision.matched:
-        return decision
-    limit = format_duration(max_age)
-    if age.taken_at is None:
-        return replace(
-            decision, summary=f"{decision.summary}; the study's age is unknown (limit {limit})"
-        )
-    if not age.too_old:
-        return decision
-    taken = f"{age.taken_at:%Y-%m-%d}"
-    reason = Reason(condition=f"the study is at most {limit} old", found=taken, holds=False)
-    said = f"the study is from {taken}, older than {limit}"
-    reasons = (reason, *decision.reasons)
-    match backfill:
-        case Backfill.SKIP:
-            summary = f"not run: {said}"
-            return replace(decision, matched=False, inputs=(), reasons=reasons, summary=summary)
-        case Backfill.SHADOW:
-            summary = f"{decision.summary}; nothing is sent: {said}"
-            return replace(decision, reasons=reasons, summary=summary)
-        case Backfill.SEND:
-            return replace(decision, reasons=reasons, summary=f"{decision.summary}; {said}")

@@ -60,23 +60,19 @@ class Comparer:
     def compare(self, new: ReceivedInstance, current: CurrentVersion) -> Compared:
         """Return what the new version is to the current one.
 
+        Where the current one is gone, the new one takes its place: there is no other any more.
         Raises BadInstance where the new one is no longer here or not whole, OSError where the
         disk does not give one of them now.
         """
-        difference, what = "", "not compared: the earlier version is no longer kept"
-        if current.is_here:
-            difference = self._difference(new.spool_name, current.spool_name)
-            what = "the same image under another header"
-        wins = not difference and self._wins(new, current)
-        if wins:
-            what += f"; that from {new.calling_ae_title} counts from now on"
-        elif not difference:
-            what += f"; that from {current.calling_ae_title} still counts"
+        difference = self._difference(new.spool_name, current)
+        wins = difference is None or (not difference and self._wins(new, current))
+        counts = new.calling_ae_title if wins else current.calling_ae_title
+        same = f"the same image under another header; that from {counts} counts"
+        if difference is None:
+            same = "the earlier version is no longer kept, so they were not compared"
         return Compared(
-            comparison=Comparison(
-                against=current.spool_name, alike=not difference, wins=wins
-            ),
-            reason=difference or what,
+            comparison=Comparison(against=current.spool_name, alike=not difference, wins=wins),
+            reason=difference or same,
         )
 
     def _wins(self, new: ReceivedInstance, current: CurrentVersion) -> bool:
@@ -89,33 +85,37 @@ class Comparer:
         known = ae_title in self._identity_from
         return self._identity_from.index(ae_title) if known else len(self._identity_from)
 
-    def _difference(self, new: str, current: str) -> str:
-        """Return in what the images differ; "" where they are the same."""
-        (new_syntax, new_pixels), (old_syntax, old_pixels) = map(self._pixels, (new, current))
-        differing = _differing(self._spool.path(new), self._spool.path(current))
+    def _difference(self, new: str, current: CurrentVersion) -> str | None:
+        """Return in what the images differ; "" where they are the same, None if one is gone.
+
+        What has no pixels is no image, and no route takes it: its later version is an update.
+        """
+        pixels = self._pixels(new)
+        try:
+            old_pixels = self._pixels(current.spool_name)
+            paths = [self._spool.path(name) for name in (new, current.spool_name)]
+        except BadInstance:
+            return None
+        differing = _differing(*paths)
         if differing:
             return f"another image: {', '.join(differing)} differ"
-        if new_pixels is None or old_pixels is None:
-            return "" if new_pixels == old_pixels else "another image: one has no pixels"
-        same_form = new_syntax == old_syntax or not (
-            new_pixels.encapsulated or old_pixels.encapsulated
-        )
-        if same_form and new_pixels.sha256 == old_pixels.sha256:
+        if pixels == old_pixels:
             return ""
-        if not (new_pixels.encapsulated or old_pixels.encapsulated):
+        if pixels is None or old_pixels is None:
+            return "another image: one has no pixels"
+        if pixels.form == old_pixels.form and not pixels.is_encapsulated:
             return "another image: its pixels differ"
-        return self._difference_of_frames(new, current)
+        return self._difference_of_frames(*paths)
 
-    def _difference_of_frames(self, new: str, current: str) -> str:
-        first, second = (self._frames_digest(self._spool.path(name)) for name in (new, current))
+    def _difference_of_frames(self, *paths: Path) -> str:
+        first, second = map(self._frames_digest, paths)
         if first is None or second is None:
             return "another image, as far as anybody can tell: its pixels cannot be decoded"
         return "" if first == second else "another image: its pixels differ"
 
-    def _pixels(self, name: str) -> tuple[str, PixelDigest | None]:
+    def _pixels(self, name: str) -> PixelDigest | None:
         with self._spool.opened(name) as file:
-            syntax = file.received.transfer_syntax_uid
-            return syntax, pixel_digest(file.data, file.start, syntax)
+            return pixel_digest(file.data, file.start, file.received.transfer_syntax_uid)
 
 
 def _differing(new: Path, current: Path) -> list[str]:
@@ -133,6 +133,6 @@ def _value(dataset: Dataset, keyword: str) -> object:
     """Return an element's value; None where it is absent or empty."""
     try:
         value = dataset.get(keyword)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise BadInstance(f"{keyword} cannot be read ({type(error).__name__})") from error
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return object()  # what nobody can read is not known to be the same
     return None if value in ("", [], b"") else value

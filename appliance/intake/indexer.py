@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from appliance.core.errors import BadInstance, StoreError
@@ -46,6 +47,11 @@ class _Adopted:
 
     received: ReceivedInstance
     facts: InstanceFacts
+
+    @property
+    def name(self) -> str:
+        """Return its name in the spool."""
+        return self.received.spool_name
 
 
 class Indexer:
@@ -88,7 +94,7 @@ class Indexer:
         compared: Mapping[str, Compared] = {}
         if self._versions:
             entries, count = self._take_versions(), 0
-            compared = {one.received.spool_name: found for one, found in entries}
+            compared = {one.name: found for one, found in entries}
             adopted = [one for one, _ in entries]
         else:
             names = self._next_names(now)
@@ -136,10 +142,10 @@ class Indexer:
             self._waiting.extendleft(reversed(names))
             raise
         try:
-            self._spool.adopt_all(one.received.spool_name for one in entries)
-            return entries
+            self._spool.adopt_all(one.name for one in entries)
         except (BadInstance, OSError):
-            return [one for one in entries if self._safely(self._adopt_one, one.received.spool_name)]
+            return [one for one in entries if self._safely(self._adopt_one, one.name)]
+        return entries
 
     def _safely(self, do: Callable[[str], _T], name: str) -> _T | None:
         try:
@@ -186,14 +192,10 @@ class Indexer:
         """Return the next entries whose instances are there already, compared with those."""
         count = min(self._batch, len(self._versions))
         taken = [self._versions.popleft() for _ in range(count)]
-        found = []
-        for one in taken:
-            compared = self._safely(lambda _, one=one: self._compare(one), one.received.spool_name)
-            if compared is not None:
-                found.append((one, compared))
-        return found
+        compared = [(one, self._safely(partial(self._compare, one), one.name)) for one in taken]
+        return [(one, found) for one, found in compared if found is not None]
 
-    def _compare(self, one: _Adopted) -> Compared | None:
+    def _compare(self, one: _Adopted, _name: str) -> Compared | None:
         received = one.received
         uids = (received.study_instance_uid, received.sop_instance_uid)
         current = self._store.studies.current(*uids)
@@ -213,7 +215,7 @@ class Indexer:
             if outcome is IndexOutcome.UNDECIDED:
                 self._versions.append(one)
                 continue
-            name = one.received.spool_name
+            name = one.name
             self._spool.finish(name)
             reason = compared[name].reason if name in compared else ""
             told.append((one.received, one.facts, outcome, reason))
@@ -227,7 +229,7 @@ class Indexer:
         left: list[str] = []
         in_a_row = 0
         for one in entries:
-            name = one.received.spool_name
+            name = one.name
             if in_a_row == _TRIES:  # the store itself is down: no use to wait for each
                 left.append(name)
                 continue

@@ -1,4 +1,4 @@
-"""One route, one study, one moment → what routing and the study's age say (pure).
+"""One route, one study, one moment → what routing and backfill say (pure).
 
 The orchestrator and `appliance explain` both come through here, so they never disagree.
 """
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from appliance.core.model import RouteDecision, StudySummary
-from appliance.intake.age import study_age, with_age
+from appliance.intake.age import study_age
+from appliance.intake.backfill import is_backfill, with_backfill
 from appliance.intake.options import Backfill, IntakeOptions, RoutePlan
 from appliance.routing.decide import Assessment, assess
 from results_store.jobs import SendTo
@@ -18,7 +19,7 @@ class Judgement:
     """What a route says of a study now."""
 
     assessment: Assessment
-    decision: RouteDecision  # with what the study's age means
+    decision: RouteDecision  # with what age and door mean
     send: tuple[SendTo, ...]  # where results may go; empty for a shadow
 
 
@@ -27,6 +28,6 @@ def judge(plan: RoutePlan, study: StudySummary, options: IntakeOptions, now: dat
     assessment = assess(plan.route, study, options.inputs())
     images = (image.attributes for series in study.series for image in series.instances)
     age = study_age(images, plan.max_age, options.time_zone, now)
-    decision = with_age(assessment.decision, age, plan.max_age, plan.backfill)
-    stays_here = age.too_old and plan.backfill is not Backfill.SEND
+    decision = with_backfill(assessment.decision, age, plan.max_age, study.door, plan.backfill)
+    stays_here = is_backfill(age, study.door) and plan.backfill is not Backfill.SEND
     return Judgement(assessment=assessment, decision=decision, send=() if stays_here else plan.send)

@@ -1,11 +1,11 @@
 """A stored study as rules see it."""
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from appliance.core.model import SelectedInput, StudySummary
+from appliance.core.model import Door, SelectedInput, StudySummary
 from appliance.intake.completion import Arrival
 from appliance.intake.expected import announced_images
 from appliance.intake.headers import study_summary
@@ -13,6 +13,7 @@ from appliance.intake.scan import HeaderCache
 from appliance.routing.decide import series_label
 from appliance.routing.images import images_only
 from appliance.routing.selection import image_count
+from results_store.fetches import Fetch, Way
 from results_store.store import Store
 from results_store.studies import IndexedInstance
 from scp.spool import Spool
@@ -78,4 +79,20 @@ class Library:
         if not instances:
             return None
         headers = [self._headers.read(one.spool_name, self._spool) for one in instances]
-        return StoredStudy(summary=study_summary(study_instance_uid, headers), instances=instances)
+        summary = study_summary(study_instance_uid, headers)
+        door = door_of(instances, self._store.fetches.of_study(study_instance_uid))
+        return StoredStudy(summary=replace(summary, door=door), instances=instances)
+
+
+def door_of(instances: Iterable[IndexedInstance], fetches: Iterable[Fetch]) -> Door:
+    """Return how the study came: pushed only if every image was.
+
+    What a C-MOVE makes a node send us looks like any C-STORE, so the time tells: what comes
+    while a study is moved counts as fetched.
+    """
+    moves = [(one.asked_at, one.until) for one in fetches if one.way is Way.MOVE]
+    doors = {one.door for one in instances}
+    times = [one.received_at for one in instances if one.door is Door.PUSHED]
+    if any(begin <= time <= end for begin, end in moves for time in times):
+        doors.add(Door.FETCHED)
+    return next((door for door in (Door.FETCHED, Door.IMPORTED) if door in doors), Door.PUSHED)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from appliance.core.backoff import Backoff
 from appliance.core.model import Priority
 from appliance.routing.rules import PipelineInputs, Route
 from results_store.jobs import SendTo
@@ -80,3 +81,17 @@ class RetentionOptions:
     images: timedelta  # after their study's last image
     free_at_least: int  # bytes; below, the oldest go early
     keep_at_least: timedelta = timedelta(hours=1)  # even when the disk is full
+
+
+# For two days; a modality that was off for longer asks again.
+_REPORT = Backoff(first=timedelta(seconds=5), longest=timedelta(minutes=10), attempts=290)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitmentOptions:
+    """What a storage commitment promises, and the patience with those who ask for it."""
+
+    keep: timedelta  # from the answer on, whatever age and disk say
+    wait: timedelta = timedelta(minutes=1)  # for instances that are not here yet
+    wait_for_index: timedelta = timedelta(minutes=10)  # while received ones are not indexed
+    retry: Backoff = _REPORT

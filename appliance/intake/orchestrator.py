@@ -2,22 +2,20 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from appliance.core.clock import Clock
 from appliance.core.errors import ApplianceError, BadInstance
 from appliance.core.log import Event, log_event
-from appliance.core.model import JobInput, RouteDecision
-from appliance.core.ports import Role, Wakeup
+from appliance.core.model import RouteDecision
+from appliance.core.ports import Wakeup
 from appliance.core.states import RouteState
-from appliance.intake.completion import Completion, Outcome, evaluate
-from appliance.intake.counting import Counting, SeriesCounts
+from appliance.intake.closing import Closer
+from appliance.intake.counting import SeriesCounts
 from appliance.intake.indexer import Indexer
-from appliance.intake.judge import Judgement, judge
 from appliance.intake.library import Library, StoredStudy
 from appliance.intake.options import IntakeOptions, RoutePlan
-from results_store.commands import NewRun
 from results_store.routes import RouteStatus
 from results_store.store import Store
 
@@ -60,8 +58,9 @@ class Orchestrator:
         self._indexer = indexer
         self._library = library
         self._clock = clock
-        self._wakeup = wakeup
-        self._counting = Counting(counts, options.ask_counts_every)
+        self._closer = Closer(
+            options=options, store=store, clock=clock, wakeup=wakeup, counts=counts
+        )
         self._memory: dict[str, _Memory] = {}
         self._paused: frozenset[tuple[str, str]] = frozenset()
         shortest = min((plan.complete.quiet for plan in options.routes), default=options.poll)
@@ -128,7 +127,11 @@ class Orchestrator:
                 return
         statuses = {status.route: status for status in self._store.routes.of_study(uid)}
         self._close_unknown(uid, statuses)
-        due = [plan for plan in self._options.routes if fresh or self._is_due(plan, memory, now)]
+        due = [
+            plan
+            for plan in self._options.routes
+            if fresh or self._is_due(statuses.get(plan.route.name), plan, memory, now)
+        ]
         if due:
             self._look_at_routes(uid, memory, due, statuses, now)
         if fresh:
@@ -155,15 +158,19 @@ class Orchestrator:
             decision = RouteDecision(
                 route=name, matched=False, reasons=(), inputs=(), summary=summary
             )
-            self._hold(uid, decision, f"an image cannot be read: {reason}")
+            self._closer.hold(uid, decision, f"an image cannot be read: {reason}")
         if not left and row is not None:
             self._store.studies.evaluated(uid, row.instance_count)
         return not left
 
     @staticmethod
-    def _is_due(plan: RoutePlan, memory: _Memory, now: datetime) -> bool:
+    def _is_due(
+        status: RouteStatus | None, plan: RoutePlan, memory: _Memory, now: datetime
+    ) -> bool:
         at = memory.look_again.get(plan.route.name)
-        return at is not None and now >= at
+        if at is None:  # somebody else opened it: a person, or news
+            return status is not None and status.state is RouteState.OPEN
+        return now >= at
 
     def _close_unknown(self, uid: str, statuses: Mapping[str, RouteStatus]) -> None:
         """Close open routes that the settings no longer have: nothing would ever do it."""
@@ -177,7 +184,7 @@ class Orchestrator:
                     inputs=(),
                     summary="not run: the settings no longer have this route",
                 )
-                self._close(uid, decision, "settings")
+                self._closer.close(uid, decision, "settings")
 
     def _look_at_routes(
         self,
@@ -196,13 +203,13 @@ class Orchestrator:
                 self._tell_late(uid, status, memory)
                 continue
             if ("route", name) in self._paused:
-                self._wait(uid, plan, status, "the route is paused", None)
+                self._closer.wait(uid, plan, status, "the route is paused", None)
                 memory.look_again[name] = now + _WHILE_PAUSED
                 continue
             study = study or self._library.study(uid)
             if study is None:
                 return
-            again = self._look_at_route(study, plan, status, now)
+            again = self._closer.look(study, plan, status, now)
             if again is not None:
                 memory.look_again[name] = again
 
@@ -234,133 +241,3 @@ class Orchestrator:
             fields |= {"reason": reason, "count": late}
             log_event(Event.ROUTE_LATE, level=logging.WARNING, **fields)
             self._store.events.record(Event.ROUTE_LATE, fields)
-
-    # -- one route ------------------------------------------------------------------------
-
-    def _look_at_route(
-        self, study: StoredStudy, plan: RoutePlan, status: RouteStatus | None, now: datetime
-    ) -> datetime | None:
-        """Do what is due; return when to look again."""
-        judgement = judge(plan, study.summary, self._options, now)
-        completion, again = self._complete(study, plan, judgement, now)
-        uid = study.summary.study_instance_uid
-        match completion.outcome:
-            case Outcome.WAITING:
-                self._wait(uid, plan, status, completion.reason, completion.deadline)
-                return again
-            case Outcome.HELD:
-                summary = f"held: {completion.reason}; {judgement.decision.summary}"
-                decision = replace(judgement.decision, matched=False, inputs=(), summary=summary)
-                self._hold(uid, decision, completion.reason)
-            case Outcome.CLOSED:
-                self._decide(study, plan, judgement, completion)
-        return None
-
-    def _complete(
-        self, study: StoredStudy, plan: RoutePlan, judgement: Judgement, now: datetime
-    ) -> tuple[Completion, datetime | None]:
-        """Return the completion, after asking the route's peer where its counts matter."""
-        options, assessment = plan.complete, judgement.assessment
-        last = study.last_image_at()
-        completion = evaluate(options, assessment, study.arrivals({}), last, now)
-        again = completion.look_again_at
-        if not completion.is_quiet or options.query is None:
-            return completion, again
-        uid = study.summary.study_instance_uid
-        counted = self._counting.ask(options.query, uid, now)
-        arrivals = study.arrivals(counted.by_series)
-        completion = evaluate(options, assessment, arrivals, last, now)
-        if not counted.answered:
-            note = f"{options.query} did not say how many images there are"
-            completion = replace(completion, notes=(*completion.notes, note))
-        if completion.look_again_at is not None:
-            ask_again = counted.asked_at + self._options.ask_counts_every
-            again = min(completion.look_again_at, ask_again)
-        return completion, again
-
-    def _wait(
-        self,
-        uid: str,
-        plan: RoutePlan,
-        status: RouteStatus | None,
-        reason: str,
-        deadline: datetime | None,
-    ) -> None:
-        known = status is not None and status.state is RouteState.OPEN
-        if known and status is not None and (status.reason, status.deadline) == (reason, deadline):
-            return
-        self._store.routes.waiting(uid, plan.route.name, reason, deadline)
-
-    def _hold(self, uid: str, decision: RouteDecision, reason: str) -> None:
-        self._store.routes.hold(uid, decision.route, reason, decision)
-        log_event(
-            Event.ROUTE_HELD,
-            level=logging.WARNING,
-            study_instance_uid=uid,
-            route=decision.route,
-            reason=reason,
-        )
-
-    def _decide(
-        self,
-        study: StoredStudy,
-        plan: RoutePlan,
-        judgement: Judgement,
-        completion: Completion,
-    ) -> None:
-        now = self._clock.now()
-        uid = study.summary.study_instance_uid
-        signal = str(completion.signal)
-        decision = judgement.decision
-        if completion.notes:
-            summary = "; ".join((decision.summary, *completion.notes))
-            decision = replace(decision, summary=summary)
-        if not decision.matched:
-            self._close(uid, decision, signal)
-            return
-        runs = tuple(self._run(study, plan, judgement, name, now) for name in plan.route.run)
-        jobs = self._store.commands.submit_runs(uid, decision, signal, runs, now)
-        log_event(Event.ROUTE_CLOSED, study_instance_uid=uid, route=decision.route, signal=signal)
-        for job in jobs:
-            log_event(
-                Event.JOB_QUEUED,
-                study_instance_uid=uid,
-                route=job.route,
-                pipeline=job.pipeline,
-                job=job.job_id,
-            )
-        self._wakeup.wake(Role.WORK)
-
-    def _close(self, uid: str, decision: RouteDecision, signal: str) -> None:
-        self._store.routes.close_without_jobs(uid, decision, signal)
-        log_event(Event.ROUTE_CLOSED, study_instance_uid=uid, route=decision.route, signal=signal)
-
-    def _run(
-        self,
-        study: StoredStudy,
-        plan: RoutePlan,
-        judgement: Judgement,
-        pipeline: str,
-        now: datetime,
-    ) -> NewRun:
-        release = self._options.pipelines[pipeline]
-        return NewRun(
-            pipeline=pipeline,
-            pipeline_version=release.version,
-            pipeline_digest=release.digest,
-            priority=plan.priority,
-            inputs=tuple(
-                JobInput(
-                    input_name=chosen.input_name,
-                    sop_instance_uid=sop_instance_uid,
-                    series_instance_uid=chosen.series_instance_uid,
-                    spool_name=spool_name,
-                )
-                for chosen in judgement.decision.inputs
-                if chosen.pipeline == pipeline
-                for sop_instance_uid, spool_name in study.files(chosen)
-            ),
-            send=judgement.send,
-            feedback_form=plan.feedback_form,
-            run_after=now,
-        )

@@ -12,8 +12,10 @@ from pynetdicom.sop_class import (
 )
 
 from appliance.core.errors import PeerError, PeerRefused
+from appliance.core.model import CommitmentReport
 from appliance.core.uids import is_usable_uid
 from appliance.peers.association import associated
+from appliance.peers.commitment import report
 from appliance.peers.node import DicomNode
 from appliance.peers.sending import StoreOutcome, send
 
@@ -47,8 +49,6 @@ class DicomClient:
     def echo(self) -> None:
         """Return if the node answers a C-ECHO with success."""
         with associated(self._node, [build_context(Verification)]) as association:
-            if not association.accepted_contexts:
-                raise PeerRefused(f"{self._node} does not offer Verification (C-ECHO)")
             status = association.send_c_echo().get("Status")
         if status != 0x0000:
             raise PeerError(f"{self._node} says to a C-ECHO: {_hex(status)}")
@@ -100,6 +100,10 @@ class DicomClient:
         """Send Part 10 files as they are; return one outcome a path, in their order."""
         return send(self._node, paths)
 
+    def report_commitment(self, answer: CommitmentReport) -> None:
+        """Give the node the answer to its storage commitment request."""
+        report(self._node, answer)
+
     def _find(self, level: str, keys: Mapping[str, str]) -> list[Dataset]:
         identifier = Dataset()
         identifier.QueryRetrieveLevel = level
@@ -108,8 +112,6 @@ class DicomClient:
         model = StudyRootQueryRetrieveInformationModelFind
         answers: list[Dataset] = []
         with associated(self._node, [build_context(model)]) as association:
-            if not association.accepted_contexts:
-                raise PeerRefused(f"{self._node} does not offer queries (Study Root C-FIND)")
             for status, answer in association.send_c_find(identifier, model):
                 code = status.get("Status")
                 if code in _PENDING and answer is not None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from appliance.peers.tls import NodeTls
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DicomNode:
@@ -14,6 +16,7 @@ class DicomNode:
     port: int
     calling_ae_title: str
     timeout: timedelta = timedelta(seconds=30)
+    tls: NodeTls | None = None
 
     def __str__(self) -> str:
         return f"{self.name} ({self.ae_title} at {self.host}:{self.port})"

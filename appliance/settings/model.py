@@ -47,10 +47,31 @@ class Settings(Document):
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
-        if self.receiver.listen.port == self.web.listen.port:
-            port = self.web.listen.port
-            advice = f"port {port} is receiver.listen's already; write another"
-            raise mistakes_at((("web", "listen"), advice))
+        tls = self.receiver.tls
+        doors = {
+            "receiver.listen": self.receiver.listen,
+            **({"receiver.tls.listen": tls.listen} if tls is not None else {}),
+            "web.listen": self.web.listen,
+        }
+        owners: dict[int, str] = {}
+        for key, door in doors.items():
+            owner = owners.setdefault(door.port, key)
+            if owner != key:
+                advice = f"port {door.port} is {owner}'s already; write another"
+                raise mistakes_at((tuple(key.split(".")), advice))
+        return self
+
+    @model_validator(mode="after")
+    def _commitments_can_be_answered(self) -> Self:
+        known = {destination.ae_title for destination in self.destinations.values()}
+        advice = "is missing, and no destination has its AE title; write where it takes the answers"
+        mistakes = [
+            (("receiver", "peers", number, "reports_to"), advice)
+            for number, peer in enumerate(self.receiver.peers)
+            if peer.commitment and peer.reports_to is None and peer.ae_title not in known
+        ]
+        if mistakes:
+            raise mistakes_at(*mistakes)
         return self
 
     @property

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from appliance.core.backoff import Backoff
 from appliance.core.documents import Document
 from appliance.core.quantities import Duration, Size
+from appliance.settings.tls import NodeTlsSettings, ReceiverTls
 from appliance.settings.values import (
     AbsolutePath,
     Address,
@@ -55,6 +56,17 @@ class Peer(Document):
         description="Whether its private SOP Classes are kept too. Many routers fail a whole "
         "study for ever over one refused class.",
     )
+    commitment: bool = Field(
+        default=False,
+        description="Whether it may ask for storage commitment. Off, because this is no archive: "
+        "a modality may delete its images after a commitment, and here they stay for "
+        "`retention.committed` only.",
+    )
+    reports_to: Address | None = Field(
+        default=None,
+        description="Where it takes the answers (N-EVENT-REPORT). Without it, at the destination "
+        "that has its AE title; TLS is spoken to a destination only.",
+    )
 
 
 class Disk(Document):
@@ -85,6 +97,9 @@ class ReceiverSettings(Document):
     listen: Address = Field(
         default=Endpoint(host="0.0.0.0", port=11112),  # noqa: S104 - modalities call from outside
         description="Address and port on which images come in.",
+    )
+    tls: ReceiverTls | None = Field(
+        default=None, description="A second port, with TLS, beside `listen` or instead of it."
     )
     peers: tuple[Peer, ...] = Field(
         default=(), description="Who may send. All others are rejected at association."
@@ -138,6 +153,12 @@ class Retention(Document):
         description="Age at which received images are deleted, counted from the last one of their "
         "study; earlier below receiver.disk.warn_below. The PACS has the originals.",
     )
+    committed: Duration = Field(
+        default=timedelta(days=30),
+        gt=timedelta(0),
+        description="How long an image stays at least after its storage was committed to a peer, "
+        "also when the disk is nearly full; then new images are refused instead.",
+    )
     results: Literal["forever"] = Field(
         default="forever",
         description="Results, decisions, feedback and audit are never deleted.",
@@ -178,6 +199,9 @@ class Destination(Document):
     kind: Literal["dicom"] = Field(default="dicom", description="How it is spoken to.")
     ae_title: AeTitle = Field(description="Its AE title.")
     address: Address = Field(description="Its host and port.")
+    tls: NodeTlsSettings | None = Field(
+        default=None, description="TLS to it (BCP 195 profile). Without it, all goes in clear."
+    )
     check_identity: bool = Field(
         default=True,
         description="Whether it is asked just before sending (C-FIND) if the study still belongs "

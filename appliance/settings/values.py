@@ -123,6 +123,11 @@ def _check_host(host: str) -> str:
         return host
 
 
+def check_host(text: str) -> str:
+    """Return `text` in its normal form if it is an address or host name. Raises ValueError."""
+    return _check_host(f"[{text}]" if ":" in text else text)
+
+
 def check_network(text: str) -> str:
     """Return `text` in its normal form if it is an address or a network. Raises ValueError."""
     try:
@@ -148,6 +153,11 @@ Address = Annotated[
     PlainValidator(parse_endpoint),
     PlainSerializer(str),
     WithJsonSchema({"type": "string", "examples": ["10.1.1.5:104", "pacs.example.org:11112"]}),
+]
+HostName = Annotated[
+    str,
+    AfterValidator(check_host),
+    WithJsonSchema({"type": "string", "examples": ["pacs.example.org"]}),
 ]
 Network = Annotated[
     str,

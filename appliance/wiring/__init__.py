@@ -1,6 +1,6 @@
 """Settings in, objects out. The one place that knows every room.
 
-site.py       an installation, opened: folders, secrets, spool, store
+site.py       an installation, opened: folders, secrets, spool, store (store.py)
 roles.py      which module makes which role
 receive.py, intake.py, work.py, deliver.py, web.py, schedule.py   a role each
 catalogue.py  the pipelines that the settings name

@@ -1,11 +1,12 @@
 """What `check` looks at beyond the settings file: everything that it names."""
 
-import ssl
 from collections.abc import Callable
 
 from appliance.core.errors import ConfigError
+from appliance.core.tls import client_context, server_context
 from appliance.settings.model import Settings
 from appliance.wiring.catalogue import installed, verify_weights
+from appliance.wiring.certificates import server_files, tls_files
 from appliance.wiring.forms import load_forms
 from results_store.local_disk import check_local_disk
 
@@ -36,14 +37,12 @@ def _disk(settings: Settings) -> None:
 
 
 def _tls(settings: Settings) -> None:
-    tls = settings.web.tls
-    if tls is None:
-        return
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key)
-    except OSError as error:  # of which SSLError is one
-        raise ConfigError(
-            f"web.tls: {tls.certificate} and {tls.key} cannot be used together: "
-            f"{error.strerror or error}; name a PEM certificate and its own key, without a "
-            "password, which the appliance's user may read"
-        ) from None
+    servers = server_files(settings)
+    problems = []
+    for key, files in tls_files(settings).items():
+        try:
+            (server_context if key in servers else client_context)(files)
+        except ConfigError as error:
+            problems.append(f"{key}: {error}")
+    if problems:
+        raise ConfigError(*problems)

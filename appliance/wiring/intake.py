@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -9,15 +10,17 @@ from appliance.core.clock import SystemClock
 from appliance.core.errors import StoreError
 from appliance.core.model import RouteDecision, StudySummary
 from appliance.core.ports import Role
-from appliance.intake.explain import as_data, as_lines, decisions_for, series_labels
-from appliance.intake.folder import study_from_folder
+from appliance.intake.commitment import Committer
 from appliance.intake.compare import Comparer
+from appliance.intake.explain import as_data, as_lines, decisions_for, series_labels
 from appliance.intake.facts import FactsOf
+from appliance.intake.folder import study_from_folder
 from appliance.intake.indexer import Indexer
 from appliance.intake.library import Library
 from appliance.intake.options import (
     Backfill,
     Ceiling,
+    CommitmentOptions,
     CompleteOptions,
     IntakeOptions,
     RetentionOptions,
@@ -33,9 +36,10 @@ from appliance.settings.work import RouteSettings
 from appliance.wiring.alone import alone
 from appliance.wiring.catalogue import installed
 from appliance.wiring.frames import frames_digest
-from appliance.wiring.nodes import series_counts
+from appliance.wiring.nodes import commitment_reports, series_counts
 from appliance.wiring.site import Site, load, open_site
 from results_store.jobs import SendTo
+from scp.notices import Notices
 
 
 def build(site: Site, _stop: Stop) -> Service:
@@ -44,7 +48,17 @@ def build(site: Site, _stop: Stop) -> Service:
     Two at once would each close a route without the images that the other one indexes.
     """
     let_go = alone(site.folders.run, Role.ORCHESTRATE)
-    return Service(role=Role.ORCHESTRATE, step=orchestrator(site).step, close=let_go)
+    work, commitments = orchestrator(site), committer(site)
+
+    def step() -> timedelta:
+        commitments.step()
+        return work.step()
+
+    def close() -> None:
+        commitments.close()
+        let_go()
+
+    return Service(role=Role.ORCHESTRATE, step=step, close=close)
 
 
 def intake_options(settings: Settings) -> IntakeOptions:
@@ -73,6 +87,18 @@ def orchestrator(site: Site) -> Orchestrator:
         clock=site.clock,
         wakeup=site.wakeup,
         counts=series_counts(site.settings),
+    )
+
+
+def committer(site: Site) -> Committer:
+    """Return what answers storage commitment requests."""
+    return Committer(
+        options=CommitmentOptions(keep=site.settings.retention.committed),
+        notices=Notices(site.folders.spool),
+        store=site.store,
+        spool=site.spool,
+        report=commitment_reports(site.settings),
+        clock=site.clock,
     )
 
 

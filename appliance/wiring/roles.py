@@ -6,7 +6,7 @@ the worker no statistics.
 
 import importlib
 from collections.abc import Mapping
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 from appliance.core.ports import Role
 from appliance.service import Service, Stop
@@ -24,7 +24,12 @@ _MODULES: Mapping[Role, str] = MappingProxyType(
 )
 
 
+def module_of(role: Role) -> ModuleType:
+    """Return the role's module, and with it all that the role uses."""
+    return importlib.import_module(_MODULES[role])
+
+
 def build_service(role: Role, site: Site, stop: Stop) -> Service:
     """Return the role, ready to run. Raises ConfigError."""
-    service: Service = importlib.import_module(_MODULES[role]).build(site, stop)
+    service: Service = module_of(role).build(site, stop)
     return service

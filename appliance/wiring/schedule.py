@@ -1,17 +1,20 @@
 """What happens by the clock: drift sweeps, and the deletion of old images."""
 
 from datetime import timedelta
+from functools import partial
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from appliance.core.ports import Role
 from appliance.service import Service, Stop
+from appliance.wiring.certificates import log_expiring
 from appliance.wiring.intake import retention
 from appliance.wiring.site import Site
 from feedback.drift_schedule import build_scheduler
 from feedback.drift_sweep import DriftOptions, DriftSweep
 
 _IDLE = timedelta(seconds=1)
+_CERTIFICATES_EVERY = timedelta(days=1)
 _RETENTION_EVERY = timedelta(minutes=1)  # also how fast a full disk is answered
 
 
@@ -40,13 +43,18 @@ def schedule(site: Site) -> BackgroundScheduler:
     sweep = DriftSweep(options, site.store, site.settings.pipelines, site.clock)
     now = site.clock.now()
     scheduler = build_scheduler(sweep.run, options.every, now)
-    scheduler.add_job(
-        retention(site).step,
-        "interval",
-        seconds=_RETENTION_EVERY.total_seconds(),
-        next_run_time=now,
-        coalesce=True,
-        max_instances=1,
-        misfire_grace_time=None,
+    jobs = (
+        (retention(site).step, _RETENTION_EVERY),
+        (partial(log_expiring, site.settings, site.clock), _CERTIFICATES_EVERY),
     )
+    for step, every in jobs:
+        scheduler.add_job(
+            step,
+            "interval",
+            seconds=every.total_seconds(),
+            next_run_time=now,
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
     return scheduler

@@ -1,5 +1,6 @@
 """An installation, opened: its folders, secrets, store and spool."""
 
+import importlib
 import os
 import secrets
 import socket
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from appliance.core.clock import Clock, SystemClock
 from appliance.core.documents import suggest
@@ -16,10 +17,10 @@ from appliance.core.ports import Role
 from appliance.service import SocketWakeup
 from appliance.settings.load import load_settings
 from appliance.settings.model import Settings
-from results_store.migrate import migrate
-from results_store.options import StoreOptions
-from results_store.store import Store, open_store
 from scp.spool import Spool, sync_folder
+
+if TYPE_CHECKING:
+    from results_store.store import Store
 
 _KEY_BYTES = 32
 
@@ -32,6 +33,7 @@ class Folders:
     results: Path
     secrets: Path
     run: Path
+    tallies: Path
 
 
 class Site:
@@ -48,11 +50,11 @@ class Site:
         self.wakeup = SocketWakeup(folders.run)
 
     @cached_property
-    def store(self) -> Store:
+    def store(self) -> "Store":
         """The store, brought to this version's schema. Raises StoreError, ConfigError."""
-        options = StoreOptions(url=self.settings.store_url)
-        migrate(options)
-        return open_store(options, self.clock)
+        opening = importlib.import_module("appliance.wiring.store")  # what the receiver never needs
+        store: Store = opening.ready_store(self.settings, self.clock)
+        return store
 
     def __enter__(self) -> Self:
         return self
@@ -120,7 +122,11 @@ def folders_of(settings: Settings) -> Folders:
     """Return where things lie."""
     data = settings.appliance.data_dir
     return Folders(
-        spool=data / "spool", results=data / "results", secrets=data / "secrets", run=data / "run"
+        spool=data / "spool",
+        results=data / "results",
+        secrets=data / "secrets",
+        run=data / "run",
+        tallies=data / "tallies",
     )
 
 

@@ -11,6 +11,7 @@ from appliance.intake.patient import patient_key
 from appliance.service import Service, Stop
 from appliance.wiring.catalogue import installed
 from appliance.wiring.forms import load_forms
+from appliance.wiring.lookout import lookout
 from appliance.wiring.site import Site
 from feedback.options import WebOptions
 from feedback.server import WebServer
@@ -66,5 +67,6 @@ def application(site: Site, options: WebOptions) -> FastAPI:
                 name: pipeline.manifest for name, pipeline in installed(site.settings).items()
             },
             forms=load_forms(site.settings),
+            lookout=lookout(site),
         ),
     )

@@ -1,4 +1,5 @@
 """Alembic's side: env.py runs inside the transaction that results_store.migrate began.
 
-Only forwards. The way back is the backup that was made before the update.
+A step's file begins with its revision (see `revisions`). Only forwards: the way back is the
+backup that was made before the update.
 """

@@ -1,5 +1,7 @@
 """What was received."""
 
+from enum import StrEnum
+
 from sqlalchemy import Index, Table, UniqueConstraint
 
 from results_store.schema.types import (
@@ -15,6 +17,15 @@ from results_store.schema.types import (
     text,
 )
 
+
+class Relation(StrEnum):
+    """What a version of an instance is to the version that was current when it came."""
+
+    UPDATE = "update"  # the same image under another header
+    CONFLICT = "conflict"  # another image
+    CUT_OFF = "cut-off"  # nothing: its data set is not whole, and it is out of the way
+
+
 study = Table(
     "study",
     metadata,
@@ -28,8 +39,6 @@ study = Table(
     count("instance_count"),  # current images, ours not counted; does not fall by retention
     count("images_evaluated"),  # how many of them the last full evaluation knew
     data("modalities"),
-    maybe_moment("accepted_at"),  # when a person said that all that was here then is as it must be
-    maybe_text("accepted_by"),
     Index(None, "last_received_at"),
     # Asked every second; without it each look would cost as much as there ever were studies.
     index_of_some(
@@ -42,14 +51,13 @@ study_identity = Table(
     metadata,
     key(),
     text("study_instance_uid"),
-    text("digest"),  # of all that follows but the time
+    text("digest"),  # of all that follows
     maybe_text("patient_key"),  # keyed hash of issuer and PatientID
     maybe_text("patient_id_key"),  # keyed hash of PatientID alone
     maybe_text("person_key"),  # keyed hash of name, birth date and sex
     maybe_text("accession_number"),
     maybe_text("study_date"),
     maybe_text("study_time"),
-    moment("first_seen_at"),
     UniqueConstraint("study_instance_uid", "digest"),
 )
 """What images of a study say of whose they are. Most studies have one row, coerced ones two."""
@@ -70,6 +78,7 @@ instance = Table(
     moment("received_at"),
     count("size"),
     text("sha256"),
+    text("door", server_default="pushed"),
     text("modality"),
     count("number_of_frames"),
     count("version"),  # 1, 2, … of one SOP Instance UID; only one is current
@@ -77,8 +86,9 @@ instance = Table(
     flag("own"),
     moment("indexed_at"),
     maybe_moment("deleted_at"),
-    maybe_text("relation"),  # to the version before it; see indexing.Relation
+    maybe_text("relation"),  # to the version before it; see Relation
     count("identity", nullable=True),  # study_identity.id: whose it says it is
+    maybe_moment("keep_until"),  # its storage is committed to a peer
     UniqueConstraint("study_instance_uid", "sop_instance_uid", "version"),
     Index(None, "sop_instance_uid"),
     index_of_some("ix_instance_here", "received_at", "deleted_at IS NULL"),

@@ -39,6 +39,7 @@ class Options(TypedDict, total=False):
     nullable: bool
     unique: bool
     index: bool
+    server_default: str  # for rows that are older than the column
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -12,11 +12,11 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from appliance.core.log import Event
-from appliance.core.model import Job, RouteDecision
+from appliance.core.model import Door, Job, RouteDecision
 from appliance.core.ports import Role
 from appliance.core.states import RouteState
-from appliance.intake.counting import SeriesCounts
 from appliance.intake.compare import Comparer
+from appliance.intake.counting import SeriesCounts
 from appliance.intake.facts import FactsOf
 from appliance.intake.indexer import Indexer
 from appliance.intake.library import Library
@@ -106,25 +106,44 @@ class IntakeWorld:
         """Be the orchestrator's wake-up."""
         self.woken.append(role.value)
 
-    def receive(self, datasets: Sequence[Dataset]) -> tuple[str, ...]:
-        """Put the data sets into the spool as C-STORE does; return their names."""
-        return tuple(self._receive(dataset) for dataset in datasets)
+    def receive(
+        self,
+        datasets: Sequence[Dataset],
+        door: Door = Door.PUSHED,
+        *,
+        calling: str = "MR01",
+        cut: int = 0,
+    ) -> tuple[str, ...]:
+        """Put the data sets into the spool as C-STORE does; return their names.
 
-    def _receive(self, dataset: Dataset) -> str:
+        `cut` bytes are missing at the end of each.
+        """
+        return tuple(self._receive(dataset, door, calling, cut) for dataset in datasets)
+
+    @staticmethod
+    def encoded(dataset: Dataset) -> bytes:
+        """Return the data set as it goes over the wire."""
+        syntax = dataset.file_meta.TransferSyntaxUID
         file = DicomBytesIO()
-        file.is_little_endian, file.is_implicit_VR = True, False
+        file.is_little_endian = syntax.is_little_endian
+        file.is_implicit_VR = syntax.is_implicit_VR
         write_dataset(file, dataset)
-        content = file.getvalue()
+        return file.getvalue()
+
+    def _receive(self, dataset: Dataset, door: Door, calling: str, cut: int) -> str:
+        content = self.encoded(dataset)
+        content = content[: len(content) - cut]
         incoming = self.spool.writer(
             Provenance(
                 sop_class_uid=dataset.SOPClassUID,
                 sop_instance_uid=dataset.SOPInstanceUID,
                 transfer_syntax_uid=dataset.file_meta.TransferSyntaxUID,
-                calling_ae_title="MR01",
+                calling_ae_title=calling,
                 called_ae_title="APPLIANCE",
                 peer_address="127.0.0.1",
                 received_at=self.clock.now(),
                 sha256=hashlib.sha256(content).hexdigest(),
+                door=door,
             )
         )
         incoming.write(content)
@@ -137,14 +156,16 @@ class IntakeWorld:
 
     def step_to_the_end(self) -> None:
         """Let it look until everything that is here is indexed."""
-        while self.step() == timedelta(0):
-            pass
+        for _ in range(20):
+            if self.step() > timedelta(0):
+                return
+        raise AssertionError("it does not come to an end")
 
     def pass_time(self, by: timedelta) -> None:
         """Look, let the time pass, look again."""
-        self.step()
+        self.step_to_the_end()
         self.clock.advance(by)
-        self.step()
+        self.step_to_the_end()
 
     def jobs(self, study: str = STUDY) -> tuple[Job, ...]:
         return self.store.jobs.of_study(study)
@@ -161,3 +182,7 @@ class IntakeWorld:
 
     def events(self) -> list[Event]:
         return [one.event for one in self.store.events.of_study(STUDY)]
+
+    def stored(self, event: Event) -> list[Mapping[str, object]]:
+        """Return the fields of these events in the study's history."""
+        return [one.fields for one in self.store.events.of_study(STUDY) if one.event is event]

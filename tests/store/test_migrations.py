@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from appliance.core.errors import ConfigError, StoreError
@@ -13,6 +15,7 @@ from results_store.engine import Database, make_engine
 from results_store.local_disk import check_local_disk, file_system_type
 from results_store.migrate import migrate
 from results_store.options import StoreOptions, parse_url
+from results_store.revisions import known
 from results_store.schema import metadata
 from results_store.store import Store, open_store
 from tests.store.world import SteppedClock
@@ -39,6 +42,13 @@ def test_migrating_again_changes_nothing(options: StoreOptions, store: Store) ->
     store.accounts.create("reader", "hash", "reader")
     migrate(options)
     assert store.accounts.get("reader") is not None
+
+
+def test_the_names_of_the_steps_are_the_revisions_that_alembic_sees() -> None:
+    config = Config()
+    config.set_main_option("script_location", "results_store:migrations")
+    seen = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert known() == tuple(reversed(seen))
 
 
 def test_many_processes_may_migrate_an_empty_database_at_once(empty: StoreOptions) -> None:

@@ -5,8 +5,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from appliance.core.model import RouteDecision, SelectedInput
-from appliance.intake.age import study_age, with_age
+from appliance.core.model import Door, RouteDecision, SelectedInput
+from appliance.intake.age import study_age
+from appliance.intake.backfill import is_backfill, with_backfill
 from appliance.intake.expected import announced_images
 from appliance.intake.options import Backfill
 from appliance.intake.patient import patient_key
@@ -97,7 +98,7 @@ def test_an_old_study_is_decided_as_the_route_says(
     backfill: Backfill, matched: bool, said: str
 ) -> None:
     age = study_age([attributes(StudyDate="20070404")], TWO_DAYS, LONDON, NOW)
-    decision = with_age(_matching(), age, TWO_DAYS, backfill)
+    decision = with_backfill(_matching(), age, TWO_DAYS, Door.PUSHED, backfill)
     assert decision.matched is matched
     assert bool(decision.inputs) is matched
     assert decision.summary.startswith(said)
@@ -107,9 +108,37 @@ def test_an_old_study_is_decided_as_the_route_says(
 
 def test_a_study_without_a_date_runs_and_its_decision_says_so() -> None:
     age = study_age([{}], TWO_DAYS, LONDON, NOW)
-    decision = with_age(_matching(), age, TWO_DAYS, Backfill.SKIP)
+    decision = with_backfill(_matching(), age, TWO_DAYS, Door.PUSHED, Backfill.SKIP)
     assert decision.matched
     assert decision.summary == "runs p; the study's age is unknown (limit 2 d)"
+
+
+@pytest.mark.parametrize("door", [Door.FETCHED, Door.IMPORTED])
+@pytest.mark.parametrize(
+    ("backfill", "matched", "said"),
+    [
+        (Backfill.SKIP, False, "not run: the study is {}, not sent to us"),
+        (Backfill.SHADOW, True, "runs p; nothing is sent: the study is {}, not sent to us"),
+        (Backfill.SEND, True, "runs p; the study is {}, not sent to us"),
+    ],
+)
+def test_what_nobody_sent_us_is_backfill_however_new_it_is(
+    door: Door, backfill: Backfill, matched: bool, said: str
+) -> None:
+    age = study_age([attributes(StudyDate="20260710")], None, LONDON, NOW)
+    decision = with_backfill(_matching(), age, None, door, backfill)
+    assert is_backfill(age, door)
+    assert decision.matched is matched
+    assert decision.summary == said.format(door)
+    (reason,) = decision.reasons
+    assert (reason.condition, reason.found) == ("the study was sent to us", door.value)
+
+
+def test_old_and_fetched_are_two_reasons() -> None:
+    age = study_age([attributes(StudyDate="20070404")], TWO_DAYS, LONDON, NOW)
+    decision = with_backfill(_matching(), age, TWO_DAYS, Door.FETCHED, Backfill.SHADOW)
+    assert len(decision.reasons) == 2
+    assert "from 2007-04-04, older than 2 d and fetched, not sent" in decision.summary
 
 
 def test_the_same_patient_has_the_same_key_and_only_with_the_same_secret() -> None:

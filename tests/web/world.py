@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from feedback.server import WebServer
 from feedback.site import WebSources
 from feedback.tokens import hash_of, new_session_token
 from feedback.web import create_app
+from feedback.whereabouts import InSpool
 from pipelines.base import PipelineOutput
 from pipelines.encode.context import RunContext
 from pipelines.encode.encoder import encode
@@ -53,9 +54,10 @@ from results_store.migrate import migrate
 from results_store.options import StoreOptions
 from results_store.store import Store, open_store
 from tests.builders import mr_series
+from tests.web.lookout import SteppedClock, lookout
 
 ROOT = Path(__file__).parents[2]
-START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+START = SteppedClock().now()
 KEY = bytes(range(32))
 PASSWORD = "correct horse battery"
 VOLUME = Code(value="118565006", scheme="SCT", meaning="Volume")
@@ -71,22 +73,6 @@ MARKER = (slice(8, 10), slice(10, 20), slice(32, 44))  # in front, patient's lef
 SPOT = (slice(2, 3), slice(40, 46), slice(6, 12))  # behind, patient's right, towards the feet
 MARKER_COLOR = (255, 0, 0)
 SPOT_COLOR = (0, 0, 255)
-
-
-class SteppedClock:
-    """Stands still until it is told to go on."""
-
-    def __init__(self) -> None:
-        self._now = START
-
-    def now(self) -> datetime:
-        return self._now
-
-    def monotonic(self) -> float:
-        return (self._now - START).total_seconds()
-
-    def advance(self, **by: float) -> None:
-        self._now += timedelta(**by)
 
 
 def phantom(folder: Path, **attributes: Any) -> list[Path]:
@@ -110,6 +96,7 @@ class World:
     store: Store
     clock: SteppedClock
     files: dict[str, Path] = field(default_factory=dict)
+    in_spool: dict[str, InSpool] = field(default_factory=dict)
 
     def receive(self, paths: Sequence[Path]) -> str:
         """Index files as the intake would and return their study."""
@@ -231,6 +218,7 @@ class World:
             patient_key_of_id=key_of_id,
             manifests={"bright-volume": bright_manifest()},
             forms={p.stem: parse_form(p.read_text(), p.name) for p in forms.glob("*.yaml")},
+            lookout=lookout(self.in_spool, self.clock),
         )
 
     def _write(self, job: Job, item: Any) -> ResultObject:

@@ -3,16 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
-from results_store.migrations.columns import ID, MOMENT
+from results_store.migrations.columns import ID
 
-revision = "0004"
-down_revision = "0003"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Create the table and the columns."""
-    op.add_column("study", sa.Column("accepted_at", MOMENT, nullable=True))
-    op.add_column("study", sa.Column("accepted_by", sa.Text(), nullable=True))
+    """Create them."""
     op.add_column("instance", sa.Column("relation", sa.Text(), nullable=True))
     op.add_column("instance", sa.Column("identity", sa.BigInteger(), nullable=True))
     op.create_table(
@@ -26,7 +24,6 @@ def upgrade() -> None:
         sa.Column("accession_number", sa.Text(), nullable=True),
         sa.Column("study_date", sa.Text(), nullable=True),
         sa.Column("study_time", sa.Text(), nullable=True),
-        sa.Column("first_seen_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_study_identity"),
         sa.UniqueConstraint(
             "study_instance_uid", "digest", name="uq_study_identity_study_instance_uid_digest"
