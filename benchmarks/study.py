@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from appliance.core.ports import Role
 from benchmarks.common import Ratio, report
 
 ROUNDS = 2
@@ -110,10 +111,11 @@ def _memory_of_descendants(pid: int) -> list[tuple[str, float]]:
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        called = Path(f"/proc/{pid}/comm").read_text().strip()
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return found
-    name = _name(words)
+    name = called if called in tuple(Role) else _name(words)
     peak = next((line for line in status.splitlines() if line.startswith("VmHWM")), "VmHWM: 0")
     found.append((name, int(peak.split()[1]) / 1024))
     for child in children:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.errors import IllegalTransition, StaleClaim
@@ -74,16 +74,14 @@ class Commands:
     ) -> tuple[Job, ...]:
         """Return the queued jobs: route closed, decision, jobs and inputs in one transaction.
 
+        An earlier run of the route on the same pipeline is superseded: cancelled if unfinished.
         Returns () and writes nothing if the route is closed already. Hand-over 3.
         Raises IllegalTransition for a held route.
         """
         with self._database.write() as connection:
             if not close_route(connection, study_uid, decision, signal, now):
                 return ()
-            ids = [
-                _queue(connection, study_uid, decision.route, run, supersedes=None, now=now)
-                for run in runs
-            ]
+            ids = [_supersede(connection, study_uid, decision.route, run, now) for run in runs]
             jobs = tuple(read_job(connection, job_id) for job_id in ids)
             crash_point(CrashPoint.QUEUE_BEFORE_COMMIT)
         crash_point(CrashPoint.QUEUE_AFTER_COMMIT)
@@ -116,7 +114,7 @@ class Commands:
             row = lock_job(connection, job_id)
             hold_route(connection, row.study_instance_uid, row.route, now)
             _check_resubmit(connection, row)
-            newest = _newest(connection, row, (JobState.DONE,))
+            newest = _newest(connection, _same_as(row), (JobState.DONE,))
             run = _run_of(connection, row, now)
             study_uid, route = row.study_instance_uid, row.route
             new = _queue(connection, study_uid, route, run, supersedes=newest, now=now)
@@ -130,7 +128,10 @@ class Commands:
         return self._move_job(job_id, JobEvent.CANCEL)
 
     def retry(self, job_id: int) -> Job:
-        """Return the FAILED job, QUEUED again for one more attempt. Raises IllegalTransition."""
+        """Return the FAILED job, QUEUED again for one more attempt.
+
+        Raises IllegalTransition, also where a later run has taken its place.
+        """
         return self._move_job(job_id, JobEvent.RETRY)
 
     def resend(self, delivery_id: int) -> Delivery:
@@ -148,6 +149,9 @@ class Commands:
             values |= {"finished_at": None, "started_at": None, "run_after": now, "progress": 0.0}
         with self._database.write() as connection:
             row = lock_job(connection, job_id)
+            newest = _newest(connection, _same_as(row), tuple(JobState))
+            if event is JobEvent.RETRY and newest != job_id:
+                raise IllegalTransition(f"job {newest} is a later run of the same pipeline")
             if not move_job(connection, row, event, now=now, values=values):
                 raise StaleClaim(f"job {job_id} moved meanwhile")
             return read_job(connection, job_id)
@@ -162,6 +166,26 @@ class Commands:
             return read_delivery(connection, delivery_id)
 
 
+def _supersede(
+    connection: Connection, study_uid: str, route: str, run: NewRun, now: datetime
+) -> int:
+    """Queue the run in the place of earlier ones; return its number."""
+    same = _same(study_uid, route, run.pipeline)
+    unfinished = select(job).where(*same, job.c.state.in_(_UNFINISHED)).with_for_update()
+    for row in connection.execute(unfinished).all():
+        values = {"worker": None, "lease_until": None, "finished_at": now}
+        reason = "superseded by a run with late images"
+        move_job(connection, row, JobEvent.CANCEL, now=now, reason=reason, values=values)
+    newest = _newest(connection, same, (JobState.DONE,))
+    return _queue(connection, study_uid, route, run, supersedes=newest, now=now)
+
+
+def _same(study_uid: str, route: str, pipeline: str) -> tuple[ColumnElement[bool], ...]:
+    """Return what is true of every run of a route's pipeline on a study."""
+    wanted = {"study_instance_uid": study_uid, "route": route, "pipeline": pipeline}
+    return tuple(job.c[name] == value for name, value in wanted.items())
+
+
 def _queue(
     connection: Connection,
     study_uid: str,
@@ -171,8 +195,7 @@ def _queue(
     supersedes: int | None,
     now: datetime,
 ) -> int:
-    same = (job.c.study_instance_uid == study_uid, job.c.route == route)
-    query = select(func.max(job.c.run_number)).where(*same, job.c.pipeline == run.pipeline)
+    query = select(func.max(job.c.run_number)).where(*_same(study_uid, route, run.pipeline))
     run_number = 1 + (connection.scalar(query) or 0)
     names = (study_uid, route, run.pipeline, run.pipeline_digest, str(run_number))
     statement = job.insert().values(
@@ -233,18 +256,19 @@ def _check_resubmit(connection: Connection, row: Row[Any]) -> None:
     if JobState(row.state) not in _RUNS_AGAIN:
         advice = "retry it" if row.state == JobState.FAILED else "wait for it or cancel it"
         raise IllegalTransition(f"job {row.id} is {row.state}; {advice}")
-    unfinished = _newest(connection, row, _UNFINISHED)
+    unfinished = _newest(connection, _same_as(row), _UNFINISHED)
     if unfinished is not None:
         raise IllegalTransition(f"job {unfinished} already runs this pipeline again")
 
 
-def _newest(connection: Connection, row: Row[Any], states: Sequence[JobState]) -> int | None:
-    query = select(func.max(job.c.id)).where(
-        job.c.study_instance_uid == row.study_instance_uid,
-        job.c.route == row.route,
-        job.c.pipeline == row.pipeline,
-        job.c.state.in_(states),
-    )
+def _same_as(row: Row[Any]) -> tuple[ColumnElement[bool], ...]:
+    return _same(row.study_instance_uid, row.route, row.pipeline)
+
+
+def _newest(
+    connection: Connection, same: Sequence[ColumnElement[bool]], states: Sequence[JobState]
+) -> int | None:
+    query = select(func.max(job.c.id)).where(*same, job.c.state.in_(states))
     newest: int | None = connection.scalar(query)
     return newest
 

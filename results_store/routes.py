@@ -1,13 +1,13 @@
 """Where each route of a study stands, and what was decided, with reasons."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, Select, select, update
 
-from appliance.core.errors import IllegalTransition
+from appliance.core.errors import IllegalTransition, StoreError
 from appliance.core.model import Reason, RouteDecision, SelectedInput
 from appliance.core.states import ROUTE_TRANSITIONS, RouteEvent, RouteState, next_state
 from results_store.engine import Database, insert_if_absent
@@ -29,6 +29,7 @@ class RouteStatus:
     closed_at: datetime | None
     deadline: datetime | None  # when it is held or proceeds even so
     images_seen: int  # images of the study when the route was last written
+    released_by: str | None = None  # who said to go on with what is here; of an open one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,47 @@ class Routes:
             move_route(connection, row, RouteEvent.REOPEN, reason="an image came", now=now)
             return True
 
+    def run_again(self, study_uid: str, route: str, reason: str) -> None:
+        """Open the CLOSED route again, whose jobs late images supersede.
+
+        The earlier jobs go on until the route closes again: then it is known what replaces them.
+        Raises StoreError where there is no such route, IllegalTransition where it is not closed.
+        """
+        self._reopen(study_uid, route, RouteEvent.LATE, reason)
+
+    def reconsider(self, study_uid: str, route: str, reason: str) -> None:
+        """Open the HELD route again, because something new is known. Raises as run_again."""
+        self._reopen(study_uid, route, RouteEvent.NEWS, reason)
+
+    def release(self, study_uid: str, route: str, by: str) -> None:
+        """Open the HELD route, to go on with what is here. Raises as run_again."""
+        reason = f"released by {by}"
+        self._reopen(study_uid, route, RouteEvent.RELEASE, reason, released_by=by)
+
+    def _reopen(
+        self, study_uid: str, route: str, event: RouteEvent, reason: str, **values: object
+    ) -> None:
+        now = self._database.clock.now()
+        with self._database.write() as connection:
+            row = connection.execute(_one(study_uid, route).with_for_update()).one_or_none()
+            if row is None:
+                raise StoreError(f"study {study_uid} has no route {route!r}")
+            if (RouteState(row.state), event) not in ROUTE_TRANSITIONS:
+                raise IllegalTransition(f"route {route!r} of {study_uid} is {row.state}")
+            move_route(connection, row, event, reason=reason, now=now)
+            _write(connection, row.id, study_uid, **values)
+
+    def held(self, routes: Collection[str], limit: int) -> tuple[tuple[str, str], ...]:
+        """Return (study, route) where one of these routes is held, the latest first."""
+        query = (
+            select(study_route.c.study_instance_uid, study_route.c.route)
+            .where(study_route.c.state == RouteState.HELD, study_route.c.route.in_(routes))
+            .order_by(study_route.c.id.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return tuple((row.study_instance_uid, row.route) for row in connection.execute(query))
+
     def hold(self, study_uid: str, route: str, reason: str, decision: RouteDecision) -> None:
         """Hold the OPEN route until a person looks or an image comes. Raises IllegalTransition."""
         now = self._database.clock.now()
@@ -128,10 +170,7 @@ def hold_route(connection: Connection, study_uid: str, route: str, now: datetime
         "images_seen": 0,
     }
     insert_if_absent(connection, study_route, values)
-    query = select(study_route).where(
-        study_route.c.study_instance_uid == study_uid, study_route.c.route == route
-    )
-    return connection.execute(query.with_for_update()).one()
+    return connection.execute(_one(study_uid, route).with_for_update()).one()
 
 
 def move_route(
@@ -148,6 +187,7 @@ def move_route(
     after = next_state(ROUTE_TRANSITIONS, before, event)
     closed_at = now if after is RouteState.CLOSED else None
     values = {"state": after, "reason": reason, "signal": signal, "closed_at": closed_at}
+    values["released_by"] = None
     _write(connection, row.id, row.study_instance_uid, deadline=None, **values)
     connection.execute(
         route_event.insert().values(
@@ -176,7 +216,7 @@ def close_route(
 
 def reopen_held(
     connection: Connection,
-    study_uids: Sequence[str],
+    study_uids: Collection[str],
     event: RouteEvent,
     reason: str,
     now: datetime,
@@ -204,6 +244,12 @@ def add_decision(
             reasons=[asdict(reason) for reason in decision.reasons],
             inputs=[asdict(chosen) for chosen in decision.inputs],
         )
+    )
+
+
+def _one(study_uid: str, route: str) -> Select[Any]:
+    return select(study_route).where(
+        study_route.c.study_instance_uid == study_uid, study_route.c.route == route
     )
 
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from appliance.core.clock import Clock
 from appliance.core.errors import StoreError
 from results_store.accounts import Accounts
+from results_store.announcements import Announcements
 from results_store.commands import Commands
 from results_store.controls import Controls
 from results_store.deliveries import Deliveries
@@ -31,6 +32,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.studies = Studies(database)
+        self.announcements = Announcements(database)
         self.keeping = Keeping(database)
         self.routes = Routes(database)
         self.decisions = Decisions(database)

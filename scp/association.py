@@ -5,14 +5,13 @@ PS3.8 section 9.3.4: result, source, reason.
 
 import ipaddress
 import logging
-import threading
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from appliance.core.log import Event, log_event
 from scp.options import AllowedPeer, ReceiverOptions
+from scp.seats import Seats
 
 
 class Refusal(StrEnum):
@@ -24,6 +23,8 @@ class Refusal(StrEnum):
     PEER_LIMIT = "too many associations from this address"
     LIMIT = "too many associations"
     STOPPING = "the receiver is stopping"
+    PROTOCOL_VERSION = "the protocol's version is not 1"
+    APPLICATION_CONTEXT = "the application context is not DICOM's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,12 @@ REJECTIONS: Mapping[Refusal, Rejection] = {
     Refusal.STOPPING: Rejection(
         2, 3, 1, "rejected-transient, service-provider (presentation), temporary-congestion"
     ),
+    Refusal.PROTOCOL_VERSION: Rejection(
+        1, 2, 2, "rejected-permanent, service-provider (ACSE), protocol-version-not-supported"
+    ),
+    Refusal.APPLICATION_CONTEXT: Rejection(
+        1, 1, 2, "rejected-permanent, service-user, application-context-name-not-supported"
+    ),
 }
 
 
@@ -71,35 +78,35 @@ class Admission:
 
     refusal: Refusal | None = None
     accept_private_storage: bool = True
+    seat: int = -1  # where there is no refusal
 
 
 class Lobby:
-    """Admits callers and counts them; safe in several threads."""
+    """Admits callers and counts them, over all processes; safe in several threads."""
 
-    def __init__(self, options: ReceiverOptions) -> None:
+    def __init__(self, options: ReceiverOptions, seats: Seats) -> None:
         self._options = options
-        self._guard = threading.Lock()
-        self._inside: Counter[str] = Counter()
+        self._seats = seats
         self._closed = False
-        self.max_associations = options.max_associations
-        self.max_associations_per_peer = options.max_associations_per_peer
 
     def enter(self, caller: Caller) -> Admission:
         """Admit the caller and count it until `leave`, or say why not."""
         allowed = self._identify(caller)
         if isinstance(allowed, Refusal):
             return Admission(refusal=allowed)
-        with self._guard:
-            refusal = self._limit(caller)
-            if refusal is None:
-                self._inside[caller.address] += 1
-        return Admission(refusal=refusal, accept_private_storage=allowed.accept_private_storage)
+        if self._closed:
+            return Admission(refusal=Refusal.STOPPING)
+        try:
+            seat = self._seats.take(caller.address, self._options.max_associations_per_peer)
+        except OverflowError:
+            return Admission(refusal=Refusal.PEER_LIMIT)
+        if seat is None:
+            return Admission(refusal=Refusal.LIMIT)
+        return Admission(accept_private_storage=allowed.accept_private_storage, seat=seat)
 
-    def leave(self, caller: Caller) -> None:
+    def leave(self, seat: int) -> None:
         """Count one less."""
-        with self._guard:
-            self._inside[caller.address] -= 1
-            self._inside += Counter()  # drops who has none, so that addresses do not pile up
+        self._seats.leave(seat)
 
     def close(self) -> None:
         """Admit nobody any more."""
@@ -115,15 +122,6 @@ class Lobby:
         if self._options.accept_unknown_peers:
             return AllowedPeer(ae_title=caller.calling_ae_title, networks=())
         return Refusal.ADDRESS if known else Refusal.CALLING_AE_TITLE
-
-    def _limit(self, caller: Caller) -> Refusal | None:
-        if self._closed:
-            return Refusal.STOPPING
-        if self._inside.total() >= self.max_associations:
-            return Refusal.LIMIT
-        if self._inside[caller.address] >= self._options.max_associations_per_peer:
-            return Refusal.PEER_LIMIT
-        return None
 
 
 def log_rejection(caller: Caller, refusal: Refusal) -> None:

@@ -3,6 +3,8 @@
 import struct
 from dataclasses import dataclass
 
+from scp.pdu import AbortReason
+
 C_STORE_RQ = 0x0001
 C_ECHO_RQ = 0x0030
 C_CANCEL_RQ = 0x0FFF
@@ -31,6 +33,12 @@ _LONGEST_COMMENT = 64  # LO
 
 class ProtocolViolation(Exception):
     """The peer breaks the protocol in a way that ends the association."""
+
+    def __init__(
+        self, message: str, reason: AbortReason = AbortReason.INVALID_PARAMETER_VALUE
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ private ones where the peer may: many senders hold back a whole study for ever o
 class. PS3.4 annex B, PS3.5 annex A, PS3.6 annex A.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from pydicom.uid import UID
@@ -108,14 +108,17 @@ def is_private_class(uid: str) -> bool:
     return UID(uid).is_private
 
 
-def supported(abstract_syntaxes: Sequence[str], *, private: bool) -> list[PresentationContext]:
+def supported(
+    abstract_syntaxes: Sequence[str], *, private: bool, services: Container[str] = ()
+) -> list[PresentationContext]:
     """Return what we support among the abstract syntaxes that a peer proposes.
 
-    `private` says whether private SOP classes are taken for storage classes.
+    `private` says whether private SOP classes are taken for storage classes; `services` are the
+    SOP classes of services besides storage.
     """
     contexts = []
     for uid in dict.fromkeys(abstract_syntaxes):
-        if uid == VERIFICATION:
+        if uid == VERIFICATION or uid in services:
             contexts.append(build_context(uid, list(_PLAIN)))
         elif is_storage_class(uid) or (private and is_private_class(uid)):
             contexts.append(build_context(uid, list(STORED)))

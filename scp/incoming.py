@@ -1,29 +1,37 @@
-"""One instance on its way into the spool: bytes as they come, then all or nothing."""
+"""One instance on its way into the spool: bytes as they come, then all or nothing.
+
+The bytes are read straight into a page of memory. An instance that fits there is handed over as
+one piece; a larger one goes on to a temporary file, a page at a time.
+"""
 
 import hashlib
 import mmap
 import os
-import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.model import ReceivedInstance
 from scp import filemeta
 from scp.filemeta import Provenance
-from scp.head import Identity, identify
+from scp.head import Buffer, Identity, identify, verify_structure
+from scp.page import CAPACITY, Page, Pages
+
+Found = TypeVar("Found")
 
 
 class Shelf(Protocol):
-    """Where a finished file goes: what an incoming instance needs of the spool."""
+    """Where a finished instance goes, and what is promised when it is there."""
 
-    def holds(self, name: str) -> bool: ...
+    pages: Pages
 
-    def place(self, temporary: Path, name: str) -> bool: ...
+    def new_path(self) -> Path: ...
 
-    def make_durable(self) -> None: ...
+    def keep(self, incoming: "IncomingInstance", instance: ReceivedInstance) -> bool:
+        """Return whether it is new. Raises OSError: then nothing was promised."""
+        ...
 
 
 def spool_name(identity: Identity, sha256: str) -> str:
@@ -38,83 +46,137 @@ def spool_name(identity: Identity, sha256: str) -> str:
 
 
 class IncomingInstance:
-    """A temporary file that becomes a spool entry by `commit`, or nothing by `discard`."""
+    """An instance that becomes a spool entry by `commit`, or nothing by `discard`.
 
-    def __init__(self, path: Path, provenance: Provenance, shelf: Shelf) -> None:
-        self._path = path
+    `space` and `took` let a reader put bytes where they belong without a copy.
+    """
+
+    def __init__(self, provenance: Provenance, shelf: Shelf) -> None:
         self._provenance = provenance
         self._shelf = shelf
         self._digest = hashlib.sha256()
-        self._guard = threading.Lock()  # no write may meet a descriptor that was just closed
         head = filemeta.encode(provenance)
-        self._start = self._size = len(head)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._file: int | None = os.open(path, flags, 0o640)
-        try:
-            os.write(self._file, head)
-        except OSError:
-            self.discard()
-            raise
+        self._start = self._filled = len(head)
+        self._in_file = 0
+        self._path: Path | None = None
+        self._file: int | None = None
+        self._page: Page | None = shelf.pages.borrow()
+        self._page.body[: self._start] = head
 
     @property
     def data_set_size(self) -> int:
         """Bytes of the data set so far."""
-        return self._size - self._start
+        return self.size - self._start
 
-    def _descriptor(self) -> int:
-        if self._file is None:
-            raise ValueError("this instance was committed or discarded already")
-        return self._file
+    @property
+    def size(self) -> int:
+        """Bytes of the file so far."""
+        return self._in_file + self._filled
+
+    def space(self, size: int) -> memoryview:
+        """Return where the next bytes go: at most `size`, at least one.
+
+        Raises OSError where the disk refuses what came before.
+        """
+        if self._filled == CAPACITY:
+            self._spill()
+        return self._borrowed().body[self._filled : min(self._filled + size, CAPACITY)]
+
+    def took(self, size: int) -> None:
+        """Count the first `size` bytes of the last space as written."""
+        self._digest.update(self._borrowed().body[self._filled : self._filled + size])
+        self._filled += size
 
     def write(self, fragment: bytes | memoryview) -> None:
         """Append a fragment of the data set. Raises OSError where the disk refuses."""
         rest = memoryview(fragment)
-        with self._guard:
-            self._digest.update(rest)
-            while rest:
-                written = os.write(self._descriptor(), rest)
-                self._size += written
-                rest = rest[written:]
+        while rest:
+            space = self.space(len(rest))
+            space[:] = rest[: len(space)]
+            self.took(len(space))
+            rest = rest[len(space) :]
 
     def identity(self) -> Identity:
         """Return the UIDs in the data set. Raises MalformedDataSet."""
-        with mmap.mmap(self._descriptor(), self._size, prot=mmap.PROT_READ) as data:
-            return identify(data, self._start, self._provenance.transfer_syntax_uid)
+        return self._look(identify)
+
+    def verify(self) -> None:
+        """Return if the data set is whole. Raises MalformedDataSet."""
+        self._look(verify_structure)
+
+    def _look(self, how: Callable[[Buffer, int, str], Found]) -> Found:
+        syntax = self._provenance.transfer_syntax_uid
+        if self._file is None:
+            return how(self._borrowed().body[: self._filled], self._start, syntax)
+        self._spill()
+        with mmap.mmap(self._file, self._in_file, prot=mmap.PROT_READ) as data:
+            return how(data, self._start, syntax)
 
     def commit(self, identity: Identity, received_at: datetime) -> tuple[ReceivedInstance, bool]:
-        """Make the instance survive a power cut; return it, and whether it is new.
+        """Keep the instance as the shelf promises; return it, and whether it is new.
 
         Raises OSError where the disk refuses: then nothing was promised.
         """
         provenance = filemeta.completed(
             self._provenance, received_at=received_at, sha256=self._digest.hexdigest()
         )
+        head = filemeta.encode(provenance)
+        if self._file is None:
+            self._borrowed().body[: self._start] = head
+        else:
+            self._spill()
+            os.pwrite(self._file, head, 0)
         name = spool_name(identity, provenance.sha256)
-        instance = described(name, provenance, identity, self._size)
+        instance = described(name, provenance, identity, self.size)
         try:
-            is_new = not self._shelf.holds(name) and self._link(name, provenance)
-            self._shelf.make_durable()  # for a duplicate too: its first copy may be just linked
+            return instance, self._shelf.keep(self, instance)
         finally:
             self.discard()
-        return instance, is_new
 
-    def _link(self, name: str, provenance: Provenance) -> bool:
-        os.pwrite(self._descriptor(), filemeta.encode(provenance), 0)
-        os.fsync(self._descriptor())
-        crash_point(CrashPoint.SPOOL_BEFORE_LINK)
-        is_new = self._shelf.place(self._path, name)
-        crash_point(CrashPoint.SPOOL_AFTER_LINK)
-        return is_new
+    def page(self) -> Page | None:
+        """Return the page that holds the whole file in its body, if one does."""
+        return self._page if self._file is None else None
+
+    def as_file(self, *, durable: bool) -> Path:
+        """Return a temporary file that is the whole instance. Raises OSError."""
+        self._spill()
+        if self._file is None or self._path is None:
+            raise ValueError("this instance was committed or discarded already")
+        if durable:
+            os.fdatasync(self._file)
+        return self._path
 
     def discard(self) -> None:
-        """Remove the temporary file. A second call does nothing."""
-        with self._guard:
-            if self._file is None:
-                return
-            os.close(self._file)
-            self._file = None
-        with suppress(FileNotFoundError):
-            self._path.unlink()
+        """Remove the temporary file, give the page back. A second call does nothing."""
+        page, self._page = self._page, None
+        file, self._file = self._file, None
+        if page is not None:
+            self._shelf.pages.give_back(page)
+        if file is not None:
+            os.close(file)
+        if self._path is not None:
+            with suppress(FileNotFoundError):
+                self._path.unlink()
+
+    def _borrowed(self) -> Page:
+        if self._page is None:
+            raise ValueError("this instance was committed or discarded already")
+        return self._page
+
+    def _spill(self) -> None:
+        """Move what the page holds to the end of the temporary file."""
+        page = self._borrowed()
+        if self._file is None:
+            path = self._shelf.new_path()
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._file = os.open(path, flags, 0o640)
+            self._path = path
+        rest = page.body[: self._filled]
+        while rest:
+            written = os.write(self._file, rest)
+            self._in_file += written
+            rest = rest[written:]
+        self._filled = 0
 
 
 def described(name: str, provenance: Provenance, identity: Identity, size: int) -> ReceivedInstance:

@@ -20,8 +20,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from appliance.core.errors import BadInstance
-from scp.scratch import Scratch
-from scp.spool import sync_folder
+from scp.scratch import Scratch, sync_folder
 
 MOST_WAITING = 10_000
 """Notices that may wait for intake; with so many nobody reads them, and the disk is finite."""

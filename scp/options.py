@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from scp.durability import Durability
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowedPeer:
@@ -29,3 +31,4 @@ class ReceiverOptions:
     warn_below_bytes: int = 50 * 10**9
     network_timeout: timedelta = timedelta(seconds=60)
     accept_unknown_peers: bool = False
+    durability: Durability = Durability.INSTANCE

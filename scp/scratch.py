@@ -34,7 +34,7 @@ class Scratch:
         while True:
             folder = self._root / f"{os.getpid()}-{token_hex(8)}"
             folder.mkdir(mode=0o750)
-            held = _lock(folder)
+            held = lock_folder(folder)
             if held is not None:
                 if _is(folder, held):
                     return folder  # the descriptor, and with it the lock, stays until we end
@@ -46,7 +46,7 @@ class Scratch:
         with os.scandir(self._root) as entries:
             folders = [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
         for folder in folders:
-            held = _lock(folder)
+            held = lock_folder(folder)
             if held is None:
                 continue
             try:
@@ -57,7 +57,17 @@ class Scratch:
         return removed
 
 
-def _lock(folder: Path) -> int | None:
+def sync_folder(folder: Path) -> None:
+    """Return when the folder's entries are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def lock_folder(folder: Path) -> int | None:
+    """Return what holds the folder for us as long as it is open; None where another holds it."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:

@@ -1,23 +1,38 @@
 """The receiver: one process's share of the listening, from start to stop."""
 
+import ipaddress
 import logging
+import os
+import select
 import socket
 import threading
-import time
-
-from pynetdicom.ae import ApplicationEntity
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from appliance.core.clock import Clock
+from appliance.core.log import Event, log_event
 from appliance.core.ports import InstanceSink
-from appliance.core.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from scp.acceptor import House, StorageServer
 from scp.association import Lobby
 from scp.options import ReceiverOptions
+from scp.seats import Seats
+from scp.services import Service
+from scp.session import House, Session
+from scp.shelves import shelf_for
 from scp.spool import Spool
 from scp.store import Reception
+from scp.stream import ConnectionEnded, Stream
+from scp.tally import Tally
 
 _GRACE = 5.0  # seconds that running associations get to end by themselves at a stop
-_BACKLOG = 128
+_BACKLOG = 512
+_TIDY = 1000  # milliseconds between writing the counters
+_BEYOND = 16  # connections above the associations that may be: they are told so
+_BEYOND_OF_ONE = 8
+
+Wrap = Callable[[socket.socket], socket.socket]
+"""Makes a TLS connection of an accepted one; raises OSError where the peer does not agree."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -35,7 +50,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Receiver:
-    """A C-STORE and C-ECHO provider. `listener` replaces the options' host and port."""
+    """A C-STORE and C-ECHO provider, and what `services` add.
+
+    `listener` replaces the options' host and port; counters are kept under `tallies`. No thread
+    is started before `start`, so that a process may fork in between.
+    """
 
     def __init__(
         self,
@@ -44,57 +63,145 @@ class Receiver:
         sink: InstanceSink,
         clock: Clock,
         *,
+        tallies: Path,
+        services: Sequence[Service] = (),
         listener: socket.socket | None = None,
+        wrap: Wrap | None = None,
     ) -> None:
-        # Its messages quote data sets and command sets of peers; ours are events.
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
-        timeout = options.network_timeout.total_seconds()
-        self._lobby = Lobby(options)
-        self._house = House(
-            lobby=self._lobby,
-            reception=Reception(options, spool, sink, clock),
-            max_pdu_length=options.max_pdu_length,
-            timeout=timeout,
-        )
-        self._ae = _application_entity(options, timeout)
-        self._listener = listener or listen(options.host, options.port)
-        self.port = int(self._listener.getsockname()[1])
+        self._options = options
         self._spool = spool
-        self._server: StorageServer | None = None
+        self._sink = sink
+        self._clock = clock
+        self._services = {uid: one for one in services for uid in one.sop_class_uids}
+        self._tallies = tallies
+        self._listener = listener or listen(options.host, options.port)
+        self._listener.settimeout(0)  # another process may be quicker to accept
+        self._wrap = wrap
+        self.port = int(self._listener.getsockname()[1])
+        self._guard = threading.Condition()
+        self._connections: dict[threading.Thread, tuple[Stream | None, str]] = {}
+        self._of_one: Counter[str] = Counter()
+        self._wake = -1
         self._thread: threading.Thread | None = None
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open, associated or not."""
+        return len(self._connections)
+
     def start(self) -> None:
-        """Accept associations from now on, in threads of this process."""
+        """Accept associations from now on, in threads of this process. Raises OSError."""
         self._spool.sweep()
-        self._server = StorageServer(self._ae, self._listener, self._house)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="receiver", daemon=True
+        self._shelf = shelf_for(self._options.durability, self._spool, self._sink)
+        left = self._shelf.start()
+        if left:
+            log_event(Event.JOURNAL_RECOVERED, level=logging.WARNING, count=left)
+        known = [peer.ae_title for peer in self._options.peers]
+        self._tally = Tally(self._tallies, self._clock, known)
+        self._seats = Seats(self._spool.root / "seats", self._options.max_associations)
+        self._lobby = Lobby(self._options, self._seats)
+        self._house = House(
+            lobby=self._lobby,
+            reception=Reception(self._options, self._spool, self._shelf, self._tally, self._clock),
+            services=self._services,
+            tally=self._tally,
+            clock=self._clock,
+            max_pdu_length=self._options.max_pdu_length,
+            timeout=self._options.network_timeout.total_seconds(),
         )
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._accept_all, name="receiver", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Accept nothing more, let running associations end for some seconds, abort the rest."""
-        if self._server is None or self._thread is None:
+        """Accept nothing more, let running associations end for some seconds, break the rest."""
+        if self._thread is None:
             self._listener.close()
             return
         self._lobby.close()
-        self._server.stop_accepting()
+        os.eventfd_write(self._wake, 1)
         self._thread.join()
-        deadline = time.monotonic() + _GRACE
-        while self._server.associations() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        for association in self._server.associations():
-            association.abort()
-        self._server = self._thread = None
+        self._listener.close()
+        os.close(self._wake)
+        with self._guard:
+            self._guard.wait_for(lambda: not self._connections, _GRACE)
+            left = list(self._connections.values())
+        for stream, _ in left:
+            if stream is not None:
+                stream.break_off()
+        with self._guard:
+            self._guard.wait_for(lambda: not self._connections, _GRACE)
+        self._shelf.stop()
+        self._tally.close()
+        self._seats.close()
+        self._thread = None
+
+    def _accept_all(self) -> None:
+        poll = select.poll()
+        poll.register(self._listener, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        while True:
+            ready = [descriptor for descriptor, _ in poll.poll(_TIDY)]
+            self._tally.flush()
+            if self._wake in ready:
+                return
+            if ready:
+                self._accept()
+
+    def _accept(self) -> None:
+        try:
+            connection, address = self._listener.accept()
+        except OSError:  # another process took it, the peer left, or we are out of descriptors
+            return
+        host = _address(address[0])
+        thread = threading.Thread(
+            target=self._serve, args=(connection, host), name="association", daemon=True
+        )
+        with self._guard:
+            most, of_one = len(self._connections), self._of_one[host]
+            if (
+                most >= self._options.max_associations + _BEYOND
+                or of_one >= self._options.max_associations_per_peer + _BEYOND_OF_ONE
+            ):
+                connection.close()  # a stranger who says nothing must not take all places
+                return
+            self._connections[thread] = (None, host)
+            self._of_one[host] += 1
+        thread.start()
+
+    def _serve(self, connection: socket.socket, host: str) -> None:
+        try:
+            self._serve_wrapped(connection, host)
+        finally:
+            with suppress(OSError):
+                connection.close()
+            with self._guard:
+                del self._connections[threading.current_thread()]
+                self._of_one[host] -= 1
+                self._of_one += Counter()  # drops who has none, so that addresses do not pile up
+                self._guard.notify_all()
+
+    def _serve_wrapped(self, connection: socket.socket, host: str) -> None:
+        timeout = self._options.network_timeout.total_seconds()
+        try:
+            if self._wrap is not None:
+                connection = self._wrap(connection)
+            stream = Stream(connection, timeout, self._clock.monotonic)
+        except OSError:  # the peer left, or does not agree to TLS
+            return
+        with self._guard:
+            self._connections[threading.current_thread()] = (stream, host)
+        try:
+            Session(self._house, stream, host).run()
+        except (OSError, ConnectionEnded):
+            pass
+        finally:
+            stream.close()
 
 
-def _application_entity(options: ReceiverOptions, timeout: float) -> ApplicationEntity:
-    entity = ApplicationEntity(options.ae_title)
-    entity.maximum_pdu_size = options.max_pdu_length
-    entity.maximum_associations = 1_000_000  # the lobby counts; here nobody is refused
-    entity.acse_timeout = min(timeout, 30.0)
-    entity.dimse_timeout = timeout
-    entity.network_timeout = timeout
-    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    return entity
+def _address(text: str) -> str:
+    """Return the address as people write it: IPv4 also where it came mapped into IPv6."""
+    ip = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ip)

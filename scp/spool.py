@@ -1,6 +1,7 @@
 """The spool: received instances as files, and the only place that knows how they lie.
 
     tmp/<process>/…          being received; swept when nobody holds the folder's lock
+    journal/<n>/slot-<m>     durable, on its way to a file of its own (see `scp.journal`)
     new/<name>               durable, not yet indexed: the hand-over to intake
     images/<aa>/<name>.dcm   indexed; <aa> are the first two digits of the name
     quarantine/<name>.dcm    of no use, with <name>.txt that says why
@@ -17,13 +18,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.errors import BadInstance
 from appliance.core.model import ReceivedInstance
 from scp import filemeta
 from scp.filemeta import Provenance
 from scp.head import identify
 from scp.incoming import IncomingInstance, described
-from scp.scratch import Scratch
+from scp.page import Pages
+from scp.scratch import Scratch, sync_folder
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 
@@ -41,7 +44,9 @@ class Spool:
     """The spool under `root`; folders that are missing are made. Safe in several processes."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
+        self.journal_folder = root / "journal"
+        self.pages = Pages()
         self._temporary = root / "tmp"
         self._new = root / "new"
         self._images = root / "images"
@@ -55,12 +60,30 @@ class Spool:
     # -- receiving ------------------------------------------------------------------------
 
     def writer(self, provenance: Provenance) -> IncomingInstance:
-        """Return a new instance to be written. Raises OSError where the disk refuses."""
-        return IncomingInstance(self._scratch.new_path(), provenance, self)
+        """Return a new instance to be written; nothing is on the disk yet."""
+        return IncomingInstance(provenance, self)
 
     def holds(self, name: str) -> bool:
         """Return whether the instance is here, indexed or not."""
         return self._image(name).exists() or (self._new / _checked(name)).exists()
+
+    def new_path(self) -> Path:
+        """Return a path for a temporary file of this process."""
+        return self._scratch.new_path()
+
+    def keep(self, incoming: IncomingInstance, instance: ReceivedInstance) -> bool:
+        """Make a durable entry of the instance; return False if there was one already.
+
+        Raises OSError where the disk refuses: then nothing was promised.
+        """
+        name, is_new = instance.spool_name, False
+        if not self.holds(name):
+            temporary = incoming.as_file(durable=True)
+            crash_point(CrashPoint.SPOOL_BEFORE_LINK)
+            is_new = self.place(temporary, name)
+            crash_point(CrashPoint.SPOOL_AFTER_LINK)
+        self.make_durable()  # for a duplicate too: its first copy may be just linked
+        return is_new
 
     def place(self, temporary: Path, name: str) -> bool:
         """Link the finished file as a new entry; return False if there was one."""
@@ -76,7 +99,7 @@ class Spool:
 
     def free_bytes(self) -> int:
         """Return how much we may still write."""
-        state = os.statvfs(self._root)
+        state = os.statvfs(self.root)
         return state.f_bavail * state.f_frsize
 
     def sweep(self) -> int:
@@ -197,15 +220,6 @@ def _link(source: Path, target: Path) -> None:
     except FileNotFoundError:
         if not target.exists():
             raise BadInstance(f"{target.stem} is not in the spool") from None
-
-
-def sync_folder(folder: Path) -> None:
-    """Return when the folder's entries are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _checked(name: str) -> str:

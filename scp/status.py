@@ -20,6 +20,9 @@ class Outcome(StrEnum):
     NO_INSTANCE_UID = "no-instance-uid"
     NO_STUDY_OR_SERIES_UID = "no-study-or-series-uid"
     UNUSABLE_UID = "unusable-uid"
+    OTHER_STUDY = "other-study"
+    SOP_CLASS = "sop-class"
+    TRANSFER_SYNTAX = "transfer-syntax"
     FAILED = "failed"
 
 
@@ -60,6 +63,13 @@ STATUSES: Mapping[Outcome, Status] = {
     ),
     Outcome.UNUSABLE_UID: Status(
         0xC105, _NOT_UNDERSTOOD, "a UID is longer than 64 or not digits and dots"
+    ),
+    # The next three stand in no answer to a C-STORE request (there is no context for them): in
+    # those to a STOW-RS request or to a sub-operation of a C-GET that we asked for.
+    Outcome.OTHER_STUDY: Status(0xA902, _MISMATCH, "Study Instance UID is not the one asked for"),
+    Outcome.SOP_CLASS: Status(0x0122, "Refused: SOP Class not supported", "no storage SOP Class"),
+    Outcome.TRANSFER_SYNTAX: Status(
+        0xC122, "Referenced Transfer Syntax not supported", "transfer syntax not taken (deflated?)"
     ),
     Outcome.FAILED: Status(0x0110, "Processing failure", "internal failure; send again later"),
 }

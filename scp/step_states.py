@@ -13,8 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from scp.announced import StepStatus
-from scp.scratch import Scratch
-from scp.spool import sync_folder
+from scp.scratch import Scratch, sync_folder
 
 _LOCK = "lock"
 

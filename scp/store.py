@@ -1,16 +1,14 @@
 """C-STORE: bytes into the spool, then check, keep, announce, answer.
 
-Knows no network library: the acceptor hands over the fragments of each data set as they come and
-asks for the outcome when the last one has come.
+Knows no network: a session reads the bytes of each data set to where it is told, and asks for the
+outcome when the last one has come.
 """
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 
 from appliance.core.clock import Clock
 from appliance.core.log import Event, log_event
-from appliance.core.ports import InstanceSink
 from appliance.core.uids import is_usable_uid
 from scp.association import Caller
 from scp.command import Command, ProtocolViolation
@@ -18,36 +16,49 @@ from scp.filemeta import Provenance
 from scp.head import Fault, Identity, MalformedDataSet
 from scp.incoming import IncomingInstance
 from scp.options import ReceiverOptions
+from scp.shelves import KeepingShelf
 from scp.spool import Spool
 from scp.status import STATUSES, Outcome
+from scp.tally import Tally
 
+_TRASH = 65_536  # bytes; shared, as nobody reads them
 _FAULTS = {Fault.NOT_DICOM: Outcome.NOT_DICOM, Fault.TRUNCATED: Outcome.TRUNCATED}
 
 
-@dataclass(slots=True, kw_only=True)
 class Upload:
-    """One C-STORE request being received. Never raises for what the disk does: it remembers."""
+    """The data set of one C-STORE request, being received.
 
-    command: Command
-    context_id: int
-    transfer_syntax_uid: str
-    limit: int
-    writer: IncomingInstance | None
-    fault: Outcome | None = None
-    size: int = 0
+    Never raises for what the disk does: it remembers that, and takes the rest to throw it away.
+    """
 
-    def write(self, fragment: bytes | memoryview) -> None:
-        """Take a fragment of the data set. Raises ProtocolViolation above the limit."""
-        self.size += len(fragment)
-        if self.size > self.limit:
+    def __init__(self, command: Command, limit: int, trash: memoryview) -> None:
+        self.command = command
+        self.writer: IncomingInstance | None = None
+        self.fault: Outcome | None = None
+        self.size = 0
+        self._limit = limit
+        self._trash = trash
+
+    def space(self, size: int) -> memoryview:
+        """Return where the next bytes go: at most `size`, at least one.
+
+        Raises ProtocolViolation where the data set becomes larger than the site allows.
+        """
+        if self.size + size > self._limit:
             self.drop(Outcome.TOO_LARGE)
-            raise ProtocolViolation(f"a data set of more than {self.limit} bytes")
-        if self.writer is None:
-            return
-        try:
-            self.writer.write(fragment)
-        except OSError:
-            self.drop(Outcome.NO_ROOM)
+            raise ProtocolViolation(f"a data set of more than {self._limit} bytes")
+        if self.writer is not None:
+            try:
+                return self.writer.space(size)
+            except OSError:
+                self.drop(Outcome.NO_ROOM)
+        return self._trash[:size]
+
+    def took(self, size: int) -> None:
+        """Count the first `size` bytes of the last space as received."""
+        self.size += size
+        if self.writer is not None:
+            self.writer.took(size)
 
     def drop(self, fault: Outcome) -> None:
         """Keep nothing of this instance; what still comes of it is thrown away."""
@@ -61,38 +72,38 @@ class Reception:
     """Receives instances for all associations of this process."""
 
     def __init__(
-        self, options: ReceiverOptions, spool: Spool, sink: InstanceSink, clock: Clock
+        self,
+        options: ReceiverOptions,
+        spool: Spool,
+        shelf: KeepingShelf,
+        tally: Tally,
+        clock: Clock,
     ) -> None:
         self._options = options
         self._spool = spool
-        self._sink = sink
+        self._shelf = shelf
+        self._tally = tally
         self._clock = clock
         self._disk_is_low = False
+        self._trash = memoryview(bytearray(_TRASH))
 
-    def begin(
-        self, caller: Caller, command: Command, context_id: int, transfer_syntax_uid: str
-    ) -> Upload:
-        """Return where the data set of the request goes: to the disk, or nowhere."""
-        upload = Upload(
-            command=command,
-            context_id=context_id,
-            transfer_syntax_uid=transfer_syntax_uid,
-            limit=self._options.max_message_bytes,
-            writer=None,
-        )
+    def begin(self, caller: Caller, command: Command, transfer_syntax_uid: str) -> Upload:
+        """Return where the data set of the request goes: to the spool, or nowhere."""
+        upload = Upload(command, self._options.max_message_bytes, self._trash)
         try:
             upload.fault = self._fault_before_data(command)
-            if upload.fault is None:
-                upload.writer = self._spool.writer(self._provenance(caller, upload))
         except OSError:
             upload.fault = Outcome.NO_ROOM
+        if upload.fault is None:
+            provenance = self._provenance(caller, command, transfer_syntax_uid)
+            upload.writer = IncomingInstance(provenance, self._shelf)
         return upload
 
-    def _provenance(self, caller: Caller, upload: Upload) -> Provenance:
+    def _provenance(self, caller: Caller, command: Command, transfer_syntax_uid: str) -> Provenance:
         return Provenance(
-            sop_class_uid=upload.command.sop_class_uid,
-            sop_instance_uid=upload.command.sop_instance_uid,
-            transfer_syntax_uid=upload.transfer_syntax_uid,
+            sop_class_uid=command.sop_class_uid,
+            sop_instance_uid=command.sop_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
             calling_ae_title=caller.calling_ae_title,
             called_ae_title=caller.called_ae_title,
             peer_address=caller.address,
@@ -125,15 +136,19 @@ class Reception:
             outcome = self._keep(caller, upload, began)
         except Exception as error:  # noqa: BLE001 — one instance must not end the association
             outcome = Outcome.NO_ROOM if isinstance(error, OSError) else Outcome.FAILED
-            self._log_refusal(caller, upload, outcome, error=type(error).__name__)
+            self._refuse(caller, upload, outcome, error=type(error).__name__)
             return outcome
         finally:
             if upload.writer is not None:
                 with suppress(OSError):
                     upload.writer.discard()
         if STATUSES[outcome].code != 0:
-            self._log_refusal(caller, upload, outcome)
+            self._refuse(caller, upload, outcome)
         return outcome
+
+    def settle(self) -> None:
+        """Keep what an association was promised for its end. Raises OSError."""
+        self._shelf.settle()
 
     def _keep(self, caller: Caller, upload: Upload, began: float) -> Outcome:
         if upload.fault is not None or upload.writer is None:
@@ -145,8 +160,8 @@ class Reception:
         if refusal := refusal_of(upload.command, identity):
             return refusal
         instance, is_new = upload.writer.commit(identity, self._clock.now())
-        if is_new:
-            self._sink.received(instance)
+        outcome = Outcome.STORED if is_new else Outcome.DUPLICATE
+        self._tally.count(caller.calling_ae_title, caller.address, outcome.value, instance.size)
         log_event(
             Event.INSTANCE_RECEIVED if is_new else Event.INSTANCE_DUPLICATE,
             study_instance_uid=instance.study_instance_uid,
@@ -157,11 +172,10 @@ class Reception:
             size=instance.size,
             seconds=round(self._clock.monotonic() - began, 4),
         )
-        return Outcome.STORED if is_new else Outcome.DUPLICATE
+        return outcome
 
-    def _log_refusal(
-        self, caller: Caller, upload: Upload, outcome: Outcome, **fields: object
-    ) -> None:
+    def _refuse(self, caller: Caller, upload: Upload, outcome: Outcome, **fields: object) -> None:
+        self._tally.count(caller.calling_ae_title, caller.address, outcome.value)
         uid = upload.command.sop_instance_uid
         log_event(
             Event.INSTANCE_REFUSED,
@@ -180,7 +194,7 @@ class Reception:
         """The association ended in the middle of the data set: nothing is kept."""
         outcome = upload.fault or Outcome.TRUNCATED
         upload.drop(outcome)
-        self._log_refusal(caller, upload, outcome, error="association ended")
+        self._refuse(caller, upload, outcome, error="association ended")
 
 
 def refusal_of(command: Command, identity: Identity) -> Outcome | None:

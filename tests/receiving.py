@@ -53,7 +53,9 @@ class Running:
     def __init__(self, root: Path, options: ReceiverOptions) -> None:
         self.spool = Spool(root)
         self.sink = Told()
-        self.receiver = Receiver(options, self.spool, self.sink, SystemClock())
+        self.receiver = Receiver(
+            options, self.spool, self.sink, SystemClock(), tallies=root / "tallies"
+        )
         self.port = self.receiver.port
 
     def only(self) -> ReceivedInstance:
@@ -102,6 +104,8 @@ def association(
 
     handlers = [(evt.EVT_CONN_OPEN, remember)]
     made = entity.associate(HOST, port, ae_title=called, evt_handlers=handlers)
+    # Stock pynetdicom may return a moment before it says which of these it is.
+    wait_until(lambda: made.is_established or made.is_rejected or made.is_aborted)
     try:
         yield made
     finally:

@@ -27,6 +27,8 @@ class Kind(StrEnum):
 
 
 JobArgument = Annotated[int, typer.Argument(help="The number that `jobs list` shows.")]
+StudyArgument = Annotated[str, typer.Argument(help="A Study Instance UID.")]
+RouteArgument = Annotated[str, typer.Argument(help="The route's name in the settings.")]
 KindArgument = Annotated[Kind, typer.Argument(help="What the name is the name of.")]
 NameArgument = Annotated[str, typer.Argument(help="Its name in the settings.")]
 
@@ -35,6 +37,8 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(pause)
     app.command()(resume)
+    app.command()(release)
+    app.command()(rerun)
     app.command()(export)
     app.command()(backup)
     app.command()(link)
@@ -72,6 +76,32 @@ def resume(kind: KindArgument, name: NameArgument, config: ConfigOption = DEFAUL
         site.store.controls.resume(kind.value, name)
         site.wake_all()
     console.print(f"{kind.value} {name} goes on.", markup=False)
+    return 0
+
+
+def release(
+    study: StudyArgument, route: RouteArgument, config: ConfigOption = DEFAULT_CONFIG
+) -> int:
+    """Let a held route go on with the images that are here."""
+    who = getpass.getuser()
+    with open_site(config) as site:
+        site.store.routes.release(study, route, who)
+        site.store.audit.record(who, "route-released", study, route)
+        site.wake_all()
+    console.print(f"route {route} goes on with what is here of {study}.", markup=False)
+    return 0
+
+
+def rerun(study: StudyArgument, route: RouteArgument, config: ConfigOption = DEFAULT_CONFIG) -> int:
+    """Let a route that ran take late images in."""
+    who = getpass.getuser()
+    with open_site(config) as site:
+        site.store.routes.run_again(study, route, f"asked for by {who}")
+        site.store.audit.record(who, "route-rerun", study, route)
+        site.wake_all()
+    console.print(
+        f"route {route} runs again if it has images of {study} that it had not.", markup=False
+    )
     return 0
 
 
@@ -150,7 +180,7 @@ def backup(
 
 
 def link(
-    study: Annotated[str, typer.Argument(help="A Study Instance UID.")],
+    study: StudyArgument,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> int:
     """Print a signed link that opens a study's results for a while."""

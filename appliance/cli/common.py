@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from appliance.core.errors import ApplianceError, ConfigError
+from appliance.supervisor import EXIT_CONFIG
+
 DEFAULT_CONFIG = Path("/etc/appliance/appliance.yaml")
 WIDTH = 100  # of what lists print
 INDENT = 4
@@ -27,8 +30,25 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, with every field.")]
 
+EXIT_FAILED = 1
+
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
+
+
+def exit_code_of(command: Callable[[], int]) -> int:
+    """Run a command; print the error of ours that it ends with. Return its exit code."""
+    try:
+        return command()
+    except ConfigError as error:
+        for line in error.problems:
+            errors.print(line, style="red", markup=False, soft_wrap=True)
+        count = len(error.problems)
+        errors.print(f"{count} problem{'s' if count != 1 else ''} in the configuration.")
+        return EXIT_CONFIG
+    except ApplianceError as error:
+        errors.print(str(error), style="red", markup=False, soft_wrap=True)
+        return EXIT_FAILED
 
 
 def add_group(

@@ -3,16 +3,14 @@
 import importlib
 import sys
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 import typer
 
-from appliance.cli.common import errors
-from appliance.core.errors import ApplianceError, ConfigError
+from appliance.cli.common import exit_code_of
 from appliance.core.ports import Role
-from appliance.supervisor import EXIT_CONFIG
 
-EXIT_FAILED = 1
 PROGRAM = "appliance"
 
 # Only the module of the command that is asked for is imported: a role that starts again after a
@@ -52,17 +50,12 @@ def command_line(first: str) -> typer.Typer:
 
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
+    return exit_code_of(partial(_by_typer, arguments))
+
+
+def _by_typer(arguments: list[str]) -> int:
     try:
         command_line(arguments[0] if arguments else "")(args=arguments, prog_name=PROGRAM)
-    except ConfigError as error:
-        for line in error.problems:
-            errors.print(line, style="red", markup=False, soft_wrap=True)
-        count = len(error.problems)
-        errors.print(f"{count} problem{'s' if count != 1 else ''} in the configuration.")
-        return EXIT_CONFIG
-    except ApplianceError as error:
-        errors.print(str(error), style="red", markup=False, soft_wrap=True)
-        return EXIT_FAILED
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else 0
     return 0

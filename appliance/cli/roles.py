@@ -7,18 +7,19 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import typer
 
-from appliance.cli.common import DEFAULT_CONFIG, ConfigOption
+from appliance.cli.common import DEFAULT_CONFIG, ConfigOption, exit_code_of
 from appliance.core.clock import SystemClock
 from appliance.core.errors import ConfigError
 from appliance.core.log import Event, log_event, log_to_stderr
 from appliance.core.ports import Role
 from appliance.service import Stop, WakeupListener, getting_ready, run_service
-from appliance.supervisor import Supervisor, die_with_supervisor
-from appliance.wiring.roles import build_service
+from appliance.supervisor import Supervisor
+from appliance.wiring.roles import build_service, module_of
 from appliance.wiring.site import Site, open_site
 
 _HELP = {
@@ -46,22 +47,22 @@ def _command(role: Role) -> Callable[[Path], int]:
 
 
 def run_all(config: ConfigOption = DEFAULT_CONFIG) -> int:
-    """Check the settings, prepare the store, then keep every role running."""
+    """Check the settings, then keep every role running."""
     log_to_stderr()
     open_site(config).close()
+    for role in Role:
+        module_of(role)
     stop = Stop()
     stop.listen()
-    supervisor = Supervisor(
-        command=[sys.executable, "-m", "appliance"],
-        arguments=["--config", str(config)],
-        clock=SystemClock(),
-    )
-    return supervisor.run(stop)
+    return Supervisor(run_role=partial(_in_a_fork, config), clock=SystemClock()).run(stop)
+
+
+def _in_a_fork(config: Path, role: Role) -> int:
+    return exit_code_of(lambda: run_role(role, config))
 
 
 def run_role(role: Role, config: Path) -> int:
     """Run one role until told to stop; start it afresh on SIGHUP if the new settings are good."""
-    die_with_supervisor()
     log_to_stderr()
     stop = Stop()
     stop.listen()
@@ -73,7 +74,8 @@ def run_role(role: Role, config: Path) -> int:
     if stop.reload:
         # Until the new program listens, another one must not kill it; it reads the file after.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        os.execv(sys.executable, [sys.executable, "-m", "appliance", *sys.argv[1:]])  # noqa: S606
+        again = [sys.executable, "-m", "appliance", role.value, "--config", str(config)]
+        os.execv(sys.executable, again)  # noqa: S606
     return 0 if ended_well else 1
 
 

@@ -16,8 +16,11 @@ VARIABLE = "APPLIANCE_CRASH_FOLDER"
 class CrashPoint(StrEnum):
     """Just before or after something becomes true (see ARCHITECTURE.md, hand-overs)."""
 
+    JOURNAL_BEFORE_WRITE = "journal.before-write"
+    JOURNAL_AFTER_WRITE = "journal.after-write"
     SPOOL_BEFORE_LINK = "spool.before-link"
     SPOOL_AFTER_LINK = "spool.after-link"
+    JOURNAL_BEFORE_FREE = "journal.before-free"
     INDEX_BEFORE_COMMIT = "index.before-commit"
     INDEX_AFTER_COMMIT = "index.after-commit"
     QUEUE_BEFORE_COMMIT = "queue.before-commit"

@@ -30,10 +30,16 @@ class Event(StrEnum):
     INSTANCE_OWN = "instance.own"
     INSTANCE_DELETED = "instance.deleted"
     STUDY_MIXED = "study.mixed"
+    FETCH_STARTED = "fetch.started"
+    FETCH_ENDED = "fetch.ended"
+    FETCH_FAILED = "fetch.failed"
+    FILE_REFUSED = "file.refused"
     NOTICE_RECEIVED = "notice.received"
     NOTICE_REFUSED = "notice.refused"
     NOTICE_QUARANTINED = "notice.quarantined"
     DISK_LOW = "disk.low"
+    JOURNAL_STUCK = "journal.stuck"
+    JOURNAL_RECOVERED = "journal.recovered"
     COMMITMENT_REPORTED = "commitment.reported"
     COMMITMENT_RETRYING = "commitment.retrying"
     COMMITMENT_FAILED = "commitment.failed"
@@ -69,7 +75,7 @@ KEYS = frozenset(
         "role", "process", "route", "pipeline", "version", "job", "attempt", "worker", "device",
         "destination", "delivery", "seconds", "size", "count", "reason", "spool_name", "signal",
         "account", "feature", "statistic", "value", "free", "path", "error", "last",
-        "transaction_uid", "failed",
+        "transaction_uid", "failed", "door",
     }
 )  # fmt: skip
 

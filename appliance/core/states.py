@@ -115,15 +115,22 @@ class RouteEvent(StrEnum):
     CLOSE = "close"
     HOLD = "hold"
     IMAGE = "image"  # an image of a held route's study arrives
+    NEWS = "news"  # a held route's study: a step ended, an archive counts as many as are here
+    RELEASE = "release"  # a person lets a held route go on with what is here
     REOPEN = "reopen"  # an image arrives after the route closed without a job
+    LATE = "late"  # one arrives after its jobs were queued, and the route runs again for it
 
 
 ROUTE_TRANSITIONS: Mapping[tuple[RouteState, RouteEvent], RouteState] = {
     (RouteState.OPEN, RouteEvent.CLOSE): RouteState.CLOSED,
     (RouteState.OPEN, RouteEvent.HOLD): RouteState.HELD,
     (RouteState.HELD, RouteEvent.IMAGE): RouteState.OPEN,
+    (RouteState.HELD, RouteEvent.NEWS): RouteState.OPEN,
+    (RouteState.HELD, RouteEvent.RELEASE): RouteState.OPEN,
     # Only where the decision started no job; what ran stays as it was decided.
     (RouteState.CLOSED, RouteEvent.REOPEN): RouteState.OPEN,
+    # Only where the settings say `late: rerun`; what ran before is superseded.
+    (RouteState.CLOSED, RouteEvent.LATE): RouteState.OPEN,
 }
 
 S = TypeVar("S", bound=StrEnum)

@@ -1,7 +1,7 @@
 """One open route of one study: judged now, then it waits, is held, or closes with its jobs."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from appliance.core.log import Event, log_event
 from appliance.core.model import JobInput, RouteDecision
 from appliance.core.ports import Role, Wakeup
 from appliance.core.states import RouteState
-from appliance.intake.completion import Completion, Outcome, evaluate
+from appliance.intake.completion import Completion, Outcome, Said, evaluate
 from appliance.intake.counting import Counting, SeriesCounts
 from appliance.intake.judge import Judgement, judge
 from appliance.intake.library import StoredStudy
@@ -43,8 +43,10 @@ class Closer:
     ) -> datetime | None:
         """Do what is due; return when to look again."""
         judgement = judge(plan, study.summary, self._options, now)
-        completion, again = self._complete(study, plan, judgement, now)
         uid = study.summary.study_instance_uid
+        released_by = status.released_by if status is not None else None
+        said = self._said(study, released_by)
+        completion, again = self._complete(study, plan, judgement, said, now)
         match completion.outcome:
             case Outcome.WAITING:
                 self.wait(uid, plan, status, completion.reason, completion.deadline)
@@ -53,26 +55,42 @@ class Closer:
                 self._hold(uid, judgement.decision, completion.reason)
             case Outcome.CLOSED:
                 doubt = self._doubt(uid, judgement.decision)
-                if doubt:
+                if doubt and released_by is None:
                     self._hold(uid, judgement.decision, doubt)
                 else:
-                    self._decide(study, plan, judgement, completion)
+                    notes = (*completion.notes, doubt) if doubt else completion.notes
+                    self._decide(study, plan, judgement, replace(completion, notes=notes))
         return None
 
+    def would_close(self, study: StoredStudy, plan: RoutePlan, now: datetime) -> bool:
+        """Return whether a held route would close now. Asks the route's peer."""
+        judgement = judge(plan, study.summary, self._options, now)
+        completion, _ = self._complete(study, plan, judgement, self._said(study, None), now)
+        uid = study.summary.study_instance_uid
+        return completion.outcome is Outcome.CLOSED and not self._doubt(uid, judgement.decision)
+
+    def _said(self, study: StoredStudy, released_by: str | None) -> Said:
+        uid = study.summary.study_instance_uid
+        return Said(
+            announced=self._store.announcements.of_study(uid),
+            here=study.series_uids(),
+            released_by=released_by,
+        )
+
     def _complete(
-        self, study: StoredStudy, plan: RoutePlan, judgement: Judgement, now: datetime
+        self, study: StoredStudy, plan: RoutePlan, judgement: Judgement, said: Said, now: datetime
     ) -> tuple[Completion, datetime | None]:
         """Return the completion, after asking the route's peer where its counts matter."""
         options, assessment = plan.complete, judgement.assessment
         last = study.last_image_at()
-        completion = evaluate(options, assessment, study.arrivals({}), last, now)
+        completion = evaluate(options, assessment, study.arrivals({}), last, now, said)
         again = completion.look_again_at
         if not completion.is_quiet or options.query is None:
             return completion, again
         uid = study.summary.study_instance_uid
         counted = self._counting.ask(options.query, uid, now)
         arrivals = study.arrivals(counted.by_series)
-        completion = evaluate(options, assessment, arrivals, last, now)
+        completion = evaluate(options, assessment, arrivals, last, now, said)
         if not counted.answered:
             note = f"{options.query} did not say how many images there are"
             completion = replace(completion, notes=(*completion.notes, note))
@@ -132,6 +150,7 @@ class Closer:
             self.close(uid, decision, signal)
             return
         runs = tuple(self._run(study, plan, judgement, name, now) for name in plan.route.run)
+        runs = self._with_news(uid, decision.route, runs)
         jobs = self._store.commands.submit_runs(uid, decision, signal, runs, now)
         log_event(Event.ROUTE_CLOSED, study_instance_uid=uid, route=decision.route, signal=signal)
         for job in jobs:
@@ -143,6 +162,12 @@ class Closer:
                 job=job.job_id,
             )
         self._wakeup.wake(Role.WORK)
+
+    def _with_news(self, uid: str, route: str, runs: tuple[NewRun, ...]) -> tuple[NewRun, ...]:
+        """Return the runs without those whose pipeline ran last on these very images."""
+        jobs = sorted(self._store.jobs.of_study(uid), key=lambda job: job.run_number)
+        ran = {job.pipeline: _images(job.inputs) for job in jobs if job.route == route}
+        return tuple(run for run in runs if ran.get(run.pipeline) != _images(run.inputs))
 
     def close(self, uid: str, decision: RouteDecision, signal: str) -> None:
         """Close the route with a decision that runs nothing."""
@@ -178,3 +203,7 @@ class Closer:
             feedback_form=plan.feedback_form,
             run_after=now,
         )
+
+
+def _images(inputs: Iterable[JobInput]) -> frozenset[tuple[str, str]]:
+    return frozenset((one.input_name, one.sop_instance_uid) for one in inputs)

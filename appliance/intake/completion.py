@@ -4,25 +4,35 @@ What decides, in this order:
 
 1. No series meets the route's `when`: closed after the quiet time as not matched, so that
    everybody can read why. A later image opens it again.
-2. A series meets `when`, but a required input has none: quiet time never closes over that. At the
-   ceiling (`at_most` after the study's last image) the route is held: a person has to look.
-3. Every required input has its series: waits until nothing came for them for the quiet time.
-   Images of other series, and what is no image, don't extend it. Then
-   - a count (from the PACS or the headers) above what is here delays until the ceiling, where
-     the route is held or, if its `then` says so, proceeds with a note;
+2. A person released the held route: closed with what is here, and what lacks is noted. Nothing
+   runs without a required input, whoever asks for it.
+3. A series meets `when`, but a required input has none: quiet time never closes over that. At the
+   ceiling (`at_most` after the study's last image) the route is held: a person has to look. After
+   a step that was discontinued it is held when the quiet time is over.
+4. Every required input has its series, and they are exactly what a completed procedure step
+   (MPPS) or an archive (IAN) listed, with nothing that was listed still to begin: closed at once.
+5. Else it waits until nothing came for them for the quiet time. Images of other series, and what
+   is no image, don't extend it. Then
+   - a step that was discontinued holds the route;
+   - a list or a count (from the PACS or the headers) above what is here, or a step that goes on,
+     delays until the ceiling, where the route is held or, if its `then` says so, proceeds with a
+     note;
    - an input that the pipeline can do without is waited for until the ceiling, and noted;
    - a count that agrees confirms. Counts never close before the quiet time is over: whoever
-     counts is still receiving as well.
+     counts is still receiving as well. Lists do: who made the images knows that they are all.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from appliance.core.quantities import format_duration
+from appliance.intake.arrival import Arrival
 from appliance.intake.options import Ceiling, CompleteOptions
+from appliance.intake.standing import Standing, standing
 from appliance.routing.decide import Assessment
+from results_store.announcements import Announcement, Kind
 
 
 class Outcome(StrEnum):
@@ -38,19 +48,22 @@ class Signal(StrEnum):
 
     QUIET = "quiet"  # the quiet time was over
     COUNTS = "quiet+counts"  # and every chosen series has as many images as were announced
+    MPPS = "mpps"  # completed procedure steps list what is here
+    IAN = "ian"  # an archive lists what is here as available
     CEILING = "at-most"  # waiting for the rest ended
+    RELEASED = "released"  # a person said to go on
+
+
+_SIGNALS = {Kind.MPPS: Signal.MPPS, Kind.IAN: Signal.IAN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
-    """What is here of one series of images."""
+class Said:
+    """What others than the images say of the study."""
 
-    label: str  # as people know it
-    images: int  # frames
-    instances: int
-    last_received_at: datetime
-    announced_images: int | None  # by its own headers; frames
-    counted_instances: int | None  # by the peer that was asked
+    announced: tuple[Announcement, ...] = ()
+    here: frozenset[str] = frozenset()  # every series of which something came
+    released_by: str | None = None  # who said to go on with what is here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +85,7 @@ def evaluate(
     arrivals: Mapping[str, Arrival],
     last_image_at: datetime,
     now: datetime,
+    said: Said = Said(),
 ) -> Completion:
     """Return whether the route waits, closes or is held.
 
@@ -80,19 +94,14 @@ def evaluate(
     deadline = last_image_at + options.at_most
     if not assessment.when_met:
         return _unmatched(last_image_at + options.quiet, now)
-    if assessment.missing:
-        return _incomplete(assessment, deadline, now)
     chosen = [arrivals[one.series_instance_uid] for one in assessment.filled]
-    quiet_until = max((one.last_received_at for one in chosen), default=last_image_at)
-    quiet_until += options.quiet
-    if now < quiet_until:
-        return Completion(
-            outcome=Outcome.WAITING,
-            reason=f"images came less than {format_duration(options.quiet)} ago",
-            look_again_at=quiet_until,
-            deadline=deadline,
-        )
-    return _settled(options, assessment, chosen, deadline, now)
+    stand = standing(said.announced, chosen, said.here)
+    if said.released_by is not None:
+        return _released(said.released_by, assessment, _lacking(assessment, chosen, stand))
+    if assessment.missing:
+        quiet_until = last_image_at + options.quiet if stand.stopped else deadline
+        return _incomplete(assessment, stand.stopped, min(quiet_until, deadline), now)
+    return _filled(options, assessment, chosen, stand, deadline, now)
 
 
 def _unmatched(quiet_until: datetime, now: datetime) -> Completion:
@@ -108,34 +117,83 @@ def _unmatched(quiet_until: datetime, now: datetime) -> Completion:
     )
 
 
-def _incomplete(assessment: Assessment, deadline: datetime, now: datetime) -> Completion:
-    reason = f"no series for {', '.join(assessment.missing)}"
-    if now >= deadline:
+def _released(by: str, assessment: Assessment, lacking: "_Lacking") -> Completion:
+    if assessment.missing:
+        reason = f"released by {by}, but no series for {', '.join(assessment.missing)}"
         return Completion(outcome=Outcome.HELD, reason=reason)
-    return Completion(
-        outcome=Outcome.WAITING, reason=reason, look_again_at=deadline, deadline=deadline
-    )
+    notes = (*lacking.all(), f"released by {by}")
+    reason = "; ".join(notes)
+    return Completion(outcome=Outcome.CLOSED, reason=reason, signal=Signal.RELEASED, notes=notes)
 
 
-def _settled(
+def _incomplete(assessment: Assessment, stopped: str, until: datetime, now: datetime) -> Completion:
+    reason = f"no series for {', '.join(assessment.missing)}"
+    if now >= until:
+        reason = f"{stopped}; {reason}" if stopped else reason
+        return Completion(outcome=Outcome.HELD, reason=reason)
+    return Completion(outcome=Outcome.WAITING, reason=reason, look_again_at=until, deadline=until)
+
+
+def _filled(
     options: CompleteOptions,
     assessment: Assessment,
-    chosen: list[Arrival],
+    chosen: Sequence[Arrival],
+    stand: Standing,
     deadline: datetime,
     now: datetime,
 ) -> Completion:
-    """Return what follows when the chosen series are quiet."""
-    short = tuple(dict.fromkeys(text for one in chosen for text in _short(one)))
-    without = tuple(f"without {name}" for name in assessment.missing_optional)
-    if not short and not without:
-        counted = all(_confirmed(one) for one in chosen)
+    """Return what follows where every required input has its series."""
+    if stand.closes_by and not (stand.stopped or assessment.missing_optional):
+        signal = _SIGNALS[stand.closes_by]
+        return Completion(outcome=Outcome.CLOSED, reason="complete", signal=signal)
+    quiet_until = max((one.last_received_at for one in chosen), default=deadline - options.at_most)
+    quiet_until += options.quiet
+    if now < quiet_until:
+        return Completion(
+            outcome=Outcome.WAITING,
+            reason=f"images came less than {format_duration(options.quiet)} ago",
+            look_again_at=quiet_until,
+            deadline=deadline,
+        )
+    if stand.stopped:
+        return Completion(outcome=Outcome.HELD, reason=stand.stopped)
+    lacking = _lacking(assessment, chosen, stand)
+    if not lacking.all():
+        counted = all(_confirmed(one, stand) for one in chosen)
         return Completion(
             outcome=Outcome.CLOSED,
             reason="complete",
             signal=Signal.COUNTS if counted else Signal.QUIET,
             is_quiet=True,
         )
-    reason = "; ".join((*short, *without))
+    return _wanting(options, lacking, deadline, now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lacking:
+    """What a route lacks whose required inputs have their series."""
+
+    short: tuple[str, ...]  # images that ought to come
+    without: tuple[str, ...]  # inputs that the pipeline can do without
+
+    def all(self) -> tuple[str, ...]:
+        return (*self.short, *self.without)
+
+
+def _lacking(assessment: Assessment, chosen: Sequence[Arrival], stand: Standing) -> _Lacking:
+    unsettled = [one for one in chosen if one.series_instance_uid not in stand.settled]
+    short = (*stand.short, *(text for one in unsettled for text in _short(one)))
+    return _Lacking(
+        short=tuple(dict.fromkeys(short)),
+        without=tuple(f"without {name}" for name in assessment.missing_optional),
+    )
+
+
+def _wanting(
+    options: CompleteOptions, lacking: _Lacking, deadline: datetime, now: datetime
+) -> Completion:
+    """Return what follows when the chosen series are quiet and something lacks."""
+    reason = "; ".join(lacking.all())
     if now < deadline:
         return Completion(
             outcome=Outcome.WAITING,
@@ -144,13 +202,13 @@ def _settled(
             deadline=deadline,
             is_quiet=True,
         )
-    if short and options.then is Ceiling.HOLD:
+    if lacking.short and options.then is Ceiling.HOLD:
         return Completion(outcome=Outcome.HELD, reason=reason, is_quiet=True)
     return Completion(
         outcome=Outcome.CLOSED,
         reason=reason,
         signal=Signal.CEILING,
-        notes=(*short, *without),
+        notes=lacking.all(),
         is_quiet=True,
     )
 
@@ -164,7 +222,9 @@ def _short(one: Arrival) -> Iterator[str]:
         yield f"{one.label} has {one.images} of {one.announced_images} images"
 
 
-def _confirmed(one: Arrival) -> bool:
+def _confirmed(one: Arrival, stand: Standing) -> bool:
+    if one.series_instance_uid in stand.settled:
+        return True
     if one.counted_instances is not None:
         return one.counted_instances == one.instances
     return one.announced_images == one.images

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from appliance.core.model import Door, SelectedInput, StudySummary
-from appliance.intake.completion import Arrival
+from appliance.intake.arrival import Arrival
 from appliance.intake.expected import announced_images
 from appliance.intake.headers import study_summary
 from appliance.intake.scan import HeaderCache
@@ -40,17 +40,23 @@ class StoredStudy:
         found: dict[str, Arrival] = {}
         for series in map(images_only, self.summary.series):
             uid = series.series_instance_uid
-            times = [came[uid][one.sop_instance_uid] for one in series.instances]
-            if times:
+            images = frozenset(one.sop_instance_uid for one in series.instances)
+            if images:
                 found[uid] = Arrival(
+                    series_instance_uid=uid,
                     label=series_label(series),
                     images=image_count(series),
-                    instances=len(series.instances),
-                    last_received_at=max(times),
+                    image_uids=images,
+                    other_uids=frozenset(came[uid]) - images,
+                    last_received_at=max(came[uid][one] for one in images),
                     announced_images=announced_images(series),
                     counted_instances=counted.get(uid),
                 )
         return found
+
+    def series_uids(self) -> frozenset[str]:
+        """Return every series of which something is here."""
+        return frozenset(one.series_instance_uid for one in self.instances)
 
     def files(self, chosen: SelectedInput) -> tuple[tuple[str, str], ...]:
         """Return (SOP Instance UID, name in the spool) of each image of a chosen series."""

@@ -27,6 +27,13 @@ class Backfill(StrEnum):
     SEND = "send"  # as if it were new
 
 
+class Late(StrEnum):
+    """What happens when an image of a chosen series comes after the jobs were queued."""
+
+    IGNORE = "ignore"  # kept and told
+    RERUN = "rerun"  # the route is open again; what it then runs supersedes what ran
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompleteOptions:
     """When the inputs of a route are complete."""
@@ -46,6 +53,7 @@ class RoutePlan:
     send: tuple[SendTo, ...] = ()  # empty: shadow
     max_age: timedelta | None = None
     backfill: Backfill = Backfill.SKIP
+    late: Late = Late.IGNORE
     priority: Priority = Priority.ROUTINE
     feedback_form: str | None = None
 
@@ -68,6 +76,7 @@ class IntakeOptions:
     time_zone: ZoneInfo  # of StudyDate and StudyTime that carry none
     poll: timedelta = timedelta(seconds=1)  # the net where a wake-up got lost
     ask_counts_every: timedelta = timedelta(seconds=15)  # at most, for one study
+    ask_for_held_every: timedelta = timedelta(minutes=5)  # whether a count is right by now
 
     def inputs(self) -> Mapping[str, PipelineInputs]:
         """Return the inputs of each pipeline, as routing wants them."""

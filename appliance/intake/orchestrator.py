@@ -11,9 +11,11 @@ from appliance.core.log import Event, log_event
 from appliance.core.model import RouteDecision
 from appliance.core.ports import Wakeup
 from appliance.core.states import RouteState
+from appliance.intake.bulletins import Bulletins
 from appliance.intake.closing import Closer
 from appliance.intake.counting import SeriesCounts
 from appliance.intake.indexer import Indexer
+from appliance.intake.late import LateImages
 from appliance.intake.library import Library, StoredStudy
 from appliance.intake.options import IntakeOptions, RoutePlan
 from results_store.routes import RouteStatus
@@ -21,6 +23,7 @@ from results_store.store import Store
 
 _AFTER_A_FAILURE = timedelta(seconds=30)
 _WHILE_PAUSED = timedelta(seconds=10)
+_MOST_HELD = 50  # routes that a peer is asked about again, the latest held
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +51,7 @@ class Orchestrator:
         options: IntakeOptions,
         store: Store,
         indexer: Indexer,
+        bulletins: Bulletins,
         library: Library,
         clock: Clock,
         wakeup: Wakeup,
@@ -56,12 +60,15 @@ class Orchestrator:
         self._options = options
         self._store = store
         self._indexer = indexer
+        self._bulletins = bulletins
         self._library = library
         self._clock = clock
         self._closer = Closer(
             options=options, store=store, clock=clock, wakeup=wakeup, counts=counts
         )
+        self._late = LateImages(store)
         self._memory: dict[str, _Memory] = {}
+        self._asked_at: datetime | None = None
         self._paused: frozenset[tuple[str, str]] = frozenset()
         shortest = min((plan.complete.quiet for plan in options.routes), default=options.poll)
         # While images stream in, a study is looked at no more often than this.
@@ -69,10 +76,14 @@ class Orchestrator:
 
     def step(self) -> timedelta:
         """Do what can be done now; return how long nothing is due, if nobody wakes us."""
+        news = self._bulletins.step(self._clock.now())
+        for uid in news & self._memory.keys():
+            self._memory[uid] = _Memory(late=self._memory[uid].late)  # all routes, at once
         as_of = self._indexer.step(self._clock.now()).as_of
         if as_of is None:
             return timedelta(0)
         self._note_pauses()
+        self._ask_for_held(as_of)
         dirty = self._store.studies.dirty()
         self._memory = {uid: self._memory.get(uid, _Memory()) for uid in dirty}
         for uid, memory in self._memory.items():
@@ -87,6 +98,21 @@ class Orchestrator:
                 if kind == "route" and name in memory.look_again:
                     memory.look_again[name] = now
         self._paused = paused
+
+    def _ask_for_held(self, now: datetime) -> None:
+        """Open held routes again whose peer by now counts as many images as are here."""
+        if self._asked_at is not None and now - self._asked_at < self._options.ask_for_held_every:
+            return
+        self._asked_at = now
+        plans = {one.route.name: one for one in self._options.routes if one.complete.query}
+        for uid, name in self._store.routes.held(plans, _MOST_HELD) if plans else ():
+            try:
+                study = self._library.study(uid)
+                if study is not None and self._closer.would_close(study, plans[name], now):
+                    reason = f"{plans[name].complete.query} counts as many images as are here"
+                    self._store.routes.reconsider(uid, name, reason)
+            except (BadInstance, OSError):
+                continue  # it is held as well for that; retention ends it
 
     def _until_next(self) -> timedelta:
         now = self._clock.now()
@@ -199,8 +225,7 @@ class Orchestrator:
             name = plan.route.name
             status = statuses.get(name)
             memory.look_again.pop(name, None)
-            if status is not None and not self._opens(uid, status):
-                self._tell_late(uid, status, memory)
+            if status is not None and not self._opens(uid, plan, status, memory):
                 continue
             if ("route", name) in self._paused:
                 self._closer.wait(uid, plan, status, "the route is paused", None)
@@ -213,31 +238,12 @@ class Orchestrator:
             if again is not None:
                 memory.look_again[name] = again
 
-    def _opens(self, uid: str, status: RouteStatus) -> bool:
+    def _opens(self, uid: str, plan: RoutePlan, status: RouteStatus, memory: _Memory) -> bool:
         """Return whether the route is open, or opens again because images came."""
         if status.state is not RouteState.CLOSED:
             return status.state is RouteState.OPEN  # the store opens a held one itself
         row = self._store.studies.get(uid)
-        if row is None or row.instance_count <= status.images_seen:
-            return False
-        return self._store.routes.reopen(uid, status.route)
-
-    def _tell_late(self, uid: str, status: RouteStatus, memory: _Memory) -> None:
-        """Tell of images that came for a chosen series after its jobs were queued."""
-        if status.state is not RouteState.CLOSED:
-            return
-        decisions = [one.decision for one in self._store.decisions.of_study(uid)]
-        inputs = [i for one in decisions if one.route == status.route for i in one.inputs]
-        frozen = {uid for chosen in inputs for uid in chosen.sop_instance_uids}
-        series = {chosen.series_instance_uid for chosen in inputs}
-        late = sum(
-            one.series_instance_uid in series and one.sop_instance_uid not in frozen
-            for one in self._store.studies.instances(uid)
-        )
-        if late > memory.late.get(status.route, 0):
-            memory.late[status.route] = late
-            reason = "came after the route's jobs were queued; not used"
-            fields: dict[str, object] = {"study_instance_uid": uid, "route": status.route}
-            fields |= {"reason": reason, "count": late}
-            log_event(Event.ROUTE_LATE, level=logging.WARNING, **fields)
-            self._store.events.record(Event.ROUTE_LATE, fields)
+        is_news = row is not None and row.instance_count > status.images_seen
+        if is_news and self._store.routes.reopen(uid, status.route):
+            return True
+        return self._late.opens(uid, plan, memory.late, is_news=is_news)

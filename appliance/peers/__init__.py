@@ -1,10 +1,11 @@
-"""Every outgoing association: C-ECHO, C-FIND, C-STORE. Decides nothing, only asks and sends.
+"""Every outgoing association. Decides nothing: only asks and sends.
 
 node.py         DicomNode: where a node is and how patient we are
 tls.py          TLS to it
 association.py  an association to it, and in plain words why there is none
-status.py       what an answer to a C-STORE means (PS3.4 B.2.3)
+status.py       what answers to C-STORE, C-MOVE and C-GET mean
 sending.py      C-STORE of files, their data sets byte for byte
+retrieving.py   C-MOVE and C-GET, data sets byte for byte
 commitment.py   N-EVENT-REPORT of a storage commitment request
 client.py       DicomClient: what can be asked of a node
 """

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
 
 _MAX_PDU_LENGTH = 131_072
+_LONGEST_PDU = 1_048_576  # an A-ASSOCIATE-AC has no other bound
 
 # PS3.8 table 9-21: (result source, reason) → what to check.
 _REASONS = {
@@ -54,6 +55,13 @@ class _Socket(AssociationSocket):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # The library reads without one: a peer that stalls inside a PDU would hold us for ever.
         connection.settimeout(self.assoc.network_timeout)
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Return that many bytes, or fewer where the peer closed. Raises OSError."""
+        if nr_bytes > _LONGEST_PDU:
+            raise OSError("the PDU is longer than anything we agreed to")
+        received: bytearray = super().recv(nr_bytes)
+        return received
 
     def _shutdown_socket(self) -> None:
         super()._shutdown_socket()

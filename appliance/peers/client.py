@@ -17,6 +17,7 @@ from appliance.core.uids import is_usable_uid
 from appliance.peers.association import associated
 from appliance.peers.commitment import report
 from appliance.peers.node import DicomNode
+from appliance.peers.retrieving import Progress, Retrieved, Shelf, Wanted, get, move
 from appliance.peers.sending import StoreOutcome, send
 
 _PENDING = (0xFF00, 0xFF01)
@@ -34,6 +35,17 @@ class StudyMatch:
     patient_name: str
     patient_birth_date: str
     accession_number: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyListing:
+    """A study as a node lists it; nothing of the patient. -1 instances: it does not say."""
+
+    study_instance_uid: str
+    study_date: str
+    study_time: str
+    modalities: tuple[str, ...]
+    instances: int
 
 
 class DicomClient:
@@ -72,6 +84,61 @@ class DicomClient:
             raise PeerError(f"{self._node} gives one study to different patients: look there")
         return next(iter(found), None)
 
+    def list_studies(
+        self,
+        *,
+        study_instance_uid: str = "",
+        study_date: str = "",
+        modality: str = "",
+        study_description: str = "",
+    ) -> tuple[StudyListing, ...]:
+        """Return what the node has; empty keys match everything.
+
+        `study_date` is a date or a range (PS3.4 C.2.2.2.5); the description may have * and ?.
+        """
+        keys = {
+            "StudyInstanceUID": _key(study_instance_uid) if study_instance_uid else "",
+            "StudyDate": study_date,
+            "StudyTime": "",
+            "ModalitiesInStudy": modality,
+            "NumberOfStudyRelatedInstances": "",
+        }
+        if study_description:
+            keys["StudyDescription"] = study_description
+        listed = {one.study_instance_uid: one for one in map(_listing, self._find("STUDY", keys))}
+        return tuple(
+            one
+            for uid, one in listed.items()
+            if is_usable_uid(uid)
+            and study_instance_uid in ("", uid)
+            # Asked of a node that ignores the key, it is everything it has.
+            and (not modality or not one.modalities or modality in one.modalities)
+        )
+
+    def sop_classes(self, study: str, series: str) -> Mapping[str, str]:
+        """Return the SOP Class UID of each instance of a series; "" where it is not said."""
+        keys = {
+            "StudyInstanceUID": _key(study),
+            "SeriesInstanceUID": _key(series),
+            "SOPInstanceUID": "",
+            "SOPClassUID": "",
+        }
+        return {
+            sop: _text(answer, "SOPClassUID")
+            for answer in self._find("IMAGE", keys)
+            if (sop := _text(answer, "SOPInstanceUID"))
+        }
+
+    def move(self, wanted: Wanted, progress: Progress) -> Retrieved:
+        """Let the node send the images to our receiver (C-MOVE); return when it has."""
+        return move(self._node, wanted, progress)
+
+    def get(
+        self, wanted: Wanted, offer: Sequence[tuple[str, str]], shelf: Shelf, progress: Progress
+    ) -> Retrieved:
+        """Fetch the images into the shelf (C-GET); `offer`: SOP Classes, transfer syntaxes."""
+        return get(self._node, wanted, offer, shelf, progress)
+
     def series_counts(self, study_instance_uid: str) -> Mapping[str, int | None]:
         """Return how many instances the node has of each series; None where it does not say."""
         keys = {
@@ -80,7 +147,7 @@ class DicomClient:
             "NumberOfSeriesRelatedInstances": "",
         }
         return {
-            series: _count(answer)
+            series: _count(answer, "NumberOfSeriesRelatedInstances")
             for answer in self._find("SERIES", keys)
             if (series := _text(answer, "SeriesInstanceUID"))
             and _text(answer, "StudyInstanceUID") in ("", study_instance_uid)
@@ -144,9 +211,21 @@ def _text(answer: Dataset, keyword: str) -> str:
     return "" if value is None else str(value).strip("\0 ")
 
 
-def _count(answer: Dataset) -> int | None:
-    text = _text(answer, "NumberOfSeriesRelatedInstances")
+def _count(answer: Dataset, keyword: str) -> int | None:
+    text = _text(answer, keyword)
     return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _listing(answer: Dataset) -> StudyListing:
+    count = _count(answer, "NumberOfStudyRelatedInstances")
+    modalities = answer.get("ModalitiesInStudy") or ()
+    return StudyListing(
+        study_instance_uid=_text(answer, "StudyInstanceUID"),
+        study_date=_text(answer, "StudyDate"),
+        study_time=_text(answer, "StudyTime"),
+        modalities=(modalities,) if isinstance(modalities, str) else tuple(map(str, modalities)),
+        instances=-1 if count is None else count,
+    )
 
 
 def _study_match(answer: Dataset) -> StudyMatch:

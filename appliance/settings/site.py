@@ -22,6 +22,7 @@ from appliance.settings.values import (
     UidRoot,
     mistakes_at,
 )
+from scp.durability import Durability
 
 
 class Appliance(Document):
@@ -106,6 +107,19 @@ class ReceiverSettings(Document):
     )
     accept_unknown_peers: bool = Field(
         default=False, description="Whether everybody may send. For a closed test network only."
+    )
+    durability: Durability = Field(
+        default=Durability.INSTANCE,
+        description="When an image survives a power cut: with instance when it is answered, with "
+        "association when the release is answered, with none some time later. All but instance "
+        "are unsafe: they are for measurements.",
+    )
+    processes: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Receiver processes on the one port. One serves an association at full speed; "
+        "more serve more associations on more cores.",
     )
     disk: Disk = Field(default_factory=Disk, description="Limits of free disk space.")
     max_associations: int = Field(

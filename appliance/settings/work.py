@@ -108,6 +108,13 @@ class RouteSettings(Document):
         default="shadow",
         description="What happens to them: nothing, run without sending, or all as usual.",
     )
+    late: Literal["ignore", "rerun"] = Field(
+        default="ignore",
+        description="What happens when an image of an input series comes after the jobs were "
+        "queued. ignore keeps it and tells; rerun waits for the rest as for a new study and runs "
+        "again: a new, numbered run that supersedes the earlier one and is sent as well. A second "
+        "result of one study in the PACS should be meant, so it has to be asked for.",
+    )
     priority: Priority = Field(default=Priority.ROUTINE, description="How soon its jobs run.")
     feedback: Name | None = Field(
         default=None, description="Name of the form (a file in web.forms) that readers fill in."

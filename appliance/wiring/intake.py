@@ -1,6 +1,6 @@
 """Intake: the orchestrator, retention, and the same decision for `explain`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,9 +10,17 @@ from appliance.core.clock import SystemClock
 from appliance.core.errors import StoreError
 from appliance.core.model import RouteDecision, StudySummary
 from appliance.core.ports import Role
+from appliance.intake.bulletins import Bulletins
 from appliance.intake.commitment import Committer
 from appliance.intake.compare import Comparer
-from appliance.intake.explain import as_data, as_lines, decisions_for, series_labels
+from appliance.intake.explain import (
+    as_data,
+    as_lines,
+    decisions_for,
+    series_labels,
+    standing_data,
+    standing_lines,
+)
 from appliance.intake.facts import FactsOf
 from appliance.intake.folder import study_from_folder
 from appliance.intake.indexer import Indexer
@@ -23,6 +31,7 @@ from appliance.intake.options import (
     CommitmentOptions,
     CompleteOptions,
     IntakeOptions,
+    Late,
     RetentionOptions,
     RoutePlan,
 )
@@ -40,6 +49,7 @@ from appliance.wiring.nodes import commitment_reports, series_counts
 from appliance.wiring.site import Site, load, open_site
 from results_store.jobs import SendTo
 from scp.notices import Notices
+from scp.step_states import StepStates
 
 
 def build(site: Site, _stop: Stop) -> Service:
@@ -83,6 +93,9 @@ def orchestrator(site: Site) -> Orchestrator:
         options=options,
         store=site.store,
         indexer=indexer,
+        bulletins=Bulletins(
+            Notices(site.folders.spool), StepStates(site.folders.spool), site.store
+        ),
         library=Library(site.store, site.spool, headers),
         clock=site.clock,
         wakeup=site.wakeup,
@@ -116,7 +129,7 @@ class Explanation:
     """What the routes say, as text for people and as data for programs."""
 
     lines: tuple[str, ...]
-    data: Mapping[str, object]
+    data: dict[str, object]
 
 
 def explain_folder(config: Path, folder: Path) -> Explanation:
@@ -143,12 +156,19 @@ def explain_study(config: Path, study_instance_uid: str) -> Explanation:
         options = intake_options(site.settings)
         library = Library(site.store, site.spool, HeaderCache(_attributes(options)))
         study = library.study(study_instance_uid)
+        stands = (
+            site.store.routes.of_study(study_instance_uid),
+            site.store.announcements.of_study(study_instance_uid),
+        )
     if study is None:
         raise StoreError(
             f"no image of study {study_instance_uid} is here; "
             "name a Study Instance UID that was received, or a folder"
         )
-    return _explain([study.summary], options, [])
+    said = _explain([study.summary], options, [])
+    return Explanation(
+        lines=(*said.lines, *standing_lines(*stands)), data=said.data | standing_data(*stands)
+    )
 
 
 def _explain(
@@ -182,6 +202,7 @@ def _plan(route: RouteSettings) -> RoutePlan:
         send=tuple(SendTo(destination=to, objects=send.objects) for to in send.to) if send else (),
         max_age=route.max_age,
         backfill=Backfill(route.backfill),
+        late=Late(route.late),
         priority=route.priority,
         feedback_form=route.feedback,
     )

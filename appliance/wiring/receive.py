@@ -1,5 +1,6 @@
 """The receive role. It needs no store: receiving goes on while the store is down."""
 
+import threading
 from datetime import timedelta
 
 from appliance.core.model import ReceivedInstance
@@ -7,8 +8,13 @@ from appliance.core.ports import Role, Wakeup
 from appliance.service import Service, Stop
 from appliance.settings.model import Settings
 from appliance.wiring.site import Site
+from scp.announcing import Availability, Desk, PerformedSteps
+from scp.crew import Crew
+from scp.notices import Notices
 from scp.options import AllowedPeer, ReceiverOptions
 from scp.server import Receiver
+from scp.services import Service as ProvidedService
+from scp.step_states import StepStates
 
 _IDLE = timedelta(seconds=1)
 
@@ -26,9 +32,46 @@ class _Announcer:
 def build(site: Site, _stop: Stop) -> Service:
     """Return the role; its port is open."""
     options = receiver_options(site.settings)
-    receiver = Receiver(options, site.spool, _Announcer(site.wakeup), site.clock)
-    receiver.start()
-    return Service(role=Role.RECEIVE, step=lambda: _IDLE, close=receiver.stop)
+    receiver = Receiver(
+        options,
+        site.spool,
+        _Announcer(site.wakeup),
+        site.clock,
+        tallies=site.folders.tallies,
+        services=services(site),
+    )
+    if site.settings.receiver.processes == 1:
+        receiver.start()
+        return Service(role=Role.RECEIVE, step=lambda: _IDLE, close=receiver.stop)
+    return _of_several(receiver, site.settings.receiver.processes)
+
+
+def services(site: Site) -> tuple[ProvidedService, ...]:
+    """Return what is offered besides storing and echoing."""
+    settings = site.settings
+    notices = Notices(site.folders.spool, refuse_below_bytes=settings.receiver.disk.refuse_below)
+    desk = Desk(notices, site.clock, lambda: site.wakeup.wake(Role.ORCHESTRATE))
+    return (PerformedSteps(desk, StepStates(site.folders.spool)), Availability(desk))
+
+
+def _of_several(receiver: Receiver, processes: int) -> Service:
+    def serve(stop: threading.Event) -> None:
+        receiver.start()
+        stop.wait()
+        receiver.stop()
+
+    crew = Crew(processes, serve)
+    crew.tend()
+
+    def step() -> timedelta:
+        crew.tend()
+        return _IDLE
+
+    def close() -> None:
+        crew.stop()
+        receiver.stop()
+
+    return Service(role=Role.RECEIVE, step=step, close=close)
 
 
 def receiver_options(settings: Settings) -> ReceiverOptions:
@@ -54,4 +97,5 @@ def receiver_options(settings: Settings) -> ReceiverOptions:
         warn_below_bytes=receiver.disk.warn_below,
         network_timeout=receiver.network_timeout,
         accept_unknown_peers=receiver.accept_unknown_peers,
+        durability=receiver.durability,
     )

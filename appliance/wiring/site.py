@@ -17,7 +17,8 @@ from appliance.core.ports import Role
 from appliance.service import SocketWakeup
 from appliance.settings.load import load_settings
 from appliance.settings.model import Settings
-from scp.spool import Spool, sync_folder
+from scp.scratch import sync_folder
+from scp.spool import Spool
 
 if TYPE_CHECKING:
     from results_store.store import Store

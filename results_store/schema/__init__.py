@@ -3,13 +3,14 @@
 types.py     column types and forms, the metadata
 received.py  study, instance
 fetched.py   what was asked for from other nodes, what was imported
+announced.py what peers announced: procedure steps, available instances
 queue.py     routes, decisions, jobs, pauses
 outcome.py   what runs produced, and the outbox
 said.py      feedback, accounts, audit, events
 watched.py   reference periods and drift points
 """
 
-from results_store.schema import fetched, outcome, queue, received, said, watched
+from results_store.schema import announced, fetched, outcome, queue, received, said, watched
 from results_store.schema.types import metadata
 
 APPEND_ONLY = (
@@ -22,4 +23,14 @@ APPEND_ONLY = (
     "event",
 )
 
-__all__ = ["APPEND_ONLY", "fetched", "metadata", "outcome", "queue", "received", "said", "watched"]
+__all__ = [
+    "APPEND_ONLY",
+    "announced",
+    "fetched",
+    "metadata",
+    "outcome",
+    "queue",
+    "received",
+    "said",
+    "watched",
+]

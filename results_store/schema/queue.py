@@ -30,6 +30,7 @@ study_route = Table(
     maybe_moment("closed_at"),
     maybe_moment("deadline"),
     count("images_seen"),
+    maybe_text("released_by"),  # who said to go on with what is here; until it closes or is held
     UniqueConstraint("study_instance_uid", "route"),
 )
 

@@ -41,7 +41,7 @@ def test_a_series_arrives_bit_by_bit_and_is_announced(tmp_path: Path, events: Ev
         assert instance.sha256 == hashlib.sha256(sent).hexdigest()
         assert instance == running.spool.read(instance.spool_name)
     assert len(events(Event.INSTANCE_RECEIVED)) == 3
-    assert list(running.spool._root.glob("tmp/*/*")) == []
+    assert list(running.spool.root.glob("tmp/*/*")) == []
 
 
 def test_orthanc_can_send_compressed_images_as_they_are(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_peer_that_left_makes_room_for_the_next(tmp_path: Path) -> None:
             assert made.is_established
             with association(running.port) as second:
                 assert second.is_rejected
-        wait_until(lambda: not running.receiver._server.associations())  # type: ignore[union-attr]
+        wait_until(lambda: not running.receiver.connections)
         echoscu(running.port)
 
 

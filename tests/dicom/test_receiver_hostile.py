@@ -6,13 +6,12 @@ import socket
 import struct
 from contextlib import ExitStack
 from datetime import timedelta
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import encode
 
 from appliance.core.errors import BadInstance
 from appliance.core.log import Event
@@ -67,7 +66,7 @@ def test_what_is_wrong_gets_a_clear_status_and_the_next_instance_is_stored(
     assert event["reason"] == reason
     assert event["status"] == f"{status:04X}"
     assert len(running.spool.new_entries()) == 1
-    assert list(running.spool._root.glob("tmp/*/*")) == []
+    assert list(running.spool.root.glob("tmp/*/*")) == []
 
 
 def test_a_truncated_data_set_is_kept_as_it_came_and_told_by_whoever_reads_it(
@@ -123,23 +122,23 @@ def test_a_disk_that_fails_in_the_middle_is_answered_and_survived(
             patch.setattr(running.spool, "free_bytes", fails)
             assert send_dataset(made, dataset) == 0xA700
         with monkeypatch.context() as patch:
-            patch.setattr("scp.incoming.IncomingInstance.write", fails)
+            patch.setattr("scp.incoming.IncomingInstance.space", fails)
             assert send_dataset(made, dataset) == 0xA700
         with monkeypatch.context() as patch:
-            patch.setattr(running.spool, "make_durable", fails)
+            patch.setattr("scp.journal.Journal.put", fails)
             assert send_dataset(made, dataset) == 0xA700
         assert send_dataset(made, dataset) == 0x0000
 
 
-def test_a_sink_that_fails_is_a_processing_failure_and_the_association_lives(
+def test_a_defect_of_ours_is_a_processing_failure_and_the_association_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = mr_slices(slices=2)
     with receiver(tmp_path) as running, association(running.port) as made:
         with monkeypatch.context() as patch:
-            patch.setattr(running.sink, "received", lambda _: 1 / 0)
+            patch.setattr("scp.incoming.IncomingInstance.identity", lambda _: 1 / 0)
             assert send_dataset(made, first) == 0x0110
-        assert send_dataset(made, first) == 0x0000  # it was durable already
+        assert send_dataset(made, first) == 0x0000
         assert send_dataset(made, second) == 0x0000
 
 
@@ -155,41 +154,42 @@ def test_a_message_above_the_bound_ends_its_association_alone(
         with association(running.port) as made:
             assert send_dataset(made, mr_slices(slices=1)[0]) == 0x0000
         assert len(running.spool.new_entries()) == 1
-    assert list(running.spool._root.glob("tmp/*/*")) == []
+    assert list(running.spool.root.glob("tmp/*/*")) == []
 
 
 def test_a_peer_that_breaks_off_leaves_nothing_behind(tmp_path: Path, events: Events) -> None:
-    (dataset,) = mr_slices(slices=1, rows=512, columns=512)
-    with receiver(tmp_path, max_pdu_length=8192) as running:
+    (dataset,) = mr_slices(slices=1)
+    with receiver(tmp_path) as running:
         with association(running.port) as made:
             sender = made.dul.socket.socket
-            request = request_of(dataset)
-            data = request.DataSet
-            assert data is not None
-            data.truncate(300_000)
-            request.DataSet = None
-            made.dimse.send_msg(_announcement(dataset), made.accepted_contexts[0].context_id)
-            fragment = bytes([made.accepted_contexts[0].context_id, 0]) + bytes(4000)
-            pdv = struct.pack(">I", len(fragment)) + fragment
-            wait_until(lambda: list(running.spool._root.glob("tmp/*/*")))
-            sender.sendall(struct.pack(">BBI", 4, 0, len(pdv)) + pdv)
+            context = made.accepted_contexts[0].context_id
+            sender.sendall(_pdu(context, 3, _announcement(dataset)))
+            for _ in range(20):  # more than is held in memory
+                sender.sendall(_pdu(context, 0, bytes(60_000)))
+            wait_until(lambda: list(running.spool.root.glob("tmp/*/*")))
             sender.shutdown(socket.SHUT_RDWR)
             wait_until(lambda: events(Event.INSTANCE_REFUSED))
         assert running.spool.new_entries() == ()
-        wait_until(lambda: not list(running.spool._root.glob("tmp/*/*")))
+        wait_until(lambda: not list(running.spool.root.glob("tmp/*/*")))
         echoscu(running.port)
 
 
-def _announcement(dataset: Dataset) -> C_STORE:
-    """A C-STORE command whose data set is announced; one byte of it comes along."""
-    request = request_of(dataset)
+def _pdu(context_id: int, control: int, fragment: bytes) -> bytes:
+    """A P-DATA-TF with one fragment."""
+    pdv = struct.pack(">IBB", len(fragment) + 2, context_id, control) + fragment
+    return struct.pack(">BBI", 4, 0, len(pdv)) + pdv
 
-    class Unfinished(BytesIO):
-        def getvalue(self) -> bytes:
-            return b""
 
-    request.DataSet = Unfinished(b"\0")
-    return request
+def _announcement(dataset: Dataset) -> bytes:
+    """A C-STORE command whose data set is announced."""
+    command = Dataset()
+    command.AffectedSOPClassUID = dataset.SOPClassUID
+    command.CommandField = 1
+    command.MessageID = 1
+    command.Priority = 2
+    command.CommandDataSetType = 1
+    command.AffectedSOPInstanceUID = dataset.SOPInstanceUID
+    return encode(command, is_implicit_vr=True, is_little_endian=True) or b""
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_garbage_on_the_port_disturbs_nobody(tmp_path: Path, garbage: bytes) -> 
         with socket.create_connection((HOST, running.port)) as connection:
             connection.sendall(garbage)
             echoscu(running.port)
-        wait_until(lambda: not running.receiver._server.associations())  # type: ignore[union-attr]
+        wait_until(lambda: not running.receiver.connections)
 
 
 def test_a_half_open_connection_blocks_nobody_and_is_closed_at_its_time(tmp_path: Path) -> None:
@@ -263,9 +263,9 @@ def test_no_log_line_names_the_patient(
 def test_small_answers_are_not_held_back_on_the_socket(tmp_path: Path) -> None:
     with receiver(tmp_path) as running, association(running.port) as made:
         assert made.is_established
-        (accepted,) = running.receiver._server.associations()  # type: ignore[union-attr]
-        option = accepted.dul.socket.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert option == 1
+        ((stream, _),) = running.receiver._connections.values()
+        assert stream is not None
+        assert stream._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 def test_a_stopped_receiver_has_answered_what_it_stored_and_accepts_nothing(

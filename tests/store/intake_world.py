@@ -10,11 +10,13 @@ from zoneinfo import ZoneInfo
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
+from pydicom.uid import ImplicitVRLittleEndian
 
 from appliance.core.log import Event
 from appliance.core.model import Door, Job, RouteDecision
 from appliance.core.ports import Role
 from appliance.core.states import RouteState
+from appliance.intake.bulletins import Bulletins
 from appliance.intake.compare import Comparer
 from appliance.intake.counting import SeriesCounts
 from appliance.intake.facts import FactsOf
@@ -28,8 +30,13 @@ from appliance.wiring.frames import frames_digest
 from results_store.jobs import SendTo
 from results_store.routes import RouteStatus
 from results_store.store import Store
+from scp.announced import AVAILABILITY, PERFORMED_STEP
+from scp.command import N_CREATE_RQ, N_SET_RQ
 from scp.filemeta import Provenance
+from scp.notices import Notice, Notices
 from scp.spool import Spool
+from scp.step_states import StepStates
+from tests.announcements import encoded
 from tests.store.world import SteppedClock
 from tests.summaries import one_pipeline, route, spec
 
@@ -53,6 +60,7 @@ class IntakeWorld:
     def __init__(self, spool_root: Path, store: Store, clock: SteppedClock) -> None:
         self.spool_root = spool_root
         self.spool = Spool(spool_root)
+        self.notices = Notices(spool_root)
         self.store = store
         self.clock = clock
         self.woken: list[str] = []
@@ -96,6 +104,7 @@ class IntakeWorld:
             options=options,
             store=self.store,
             indexer=self.indexer,
+            bulletins=Bulletins(self.notices, StepStates(self.spool_root), self.store),
             library=Library(self.store, self.spool, headers),
             clock=self.clock,
             wakeup=self,
@@ -149,6 +158,32 @@ class IntakeWorld:
         incoming.write(content)
         received, _ = incoming.commit(incoming.identity(), self.clock.now())
         return received.spool_name
+
+    def create_step(self, dataset: Dataset, uid: str = "1.2.3.9") -> None:
+        """Be the receiver that took an N-CREATE of a procedure step."""
+        self._note(N_CREATE_RQ, PERFORMED_STEP, uid, dataset)
+
+    def set_step(self, dataset: Dataset, uid: str = "1.2.3.9") -> None:
+        """Be the receiver that took an N-SET of a procedure step."""
+        self._note(N_SET_RQ, PERFORMED_STEP, uid, dataset)
+
+    def notify(self, dataset: Dataset, uid: str = "1.2.3.8") -> None:
+        """Be the receiver that took an Instance Availability Notification."""
+        self._note(N_CREATE_RQ, AVAILABILITY, uid, dataset)
+
+    def _note(self, operation: int, sop_class: str, uid: str, dataset: Dataset) -> None:
+        notice = Notice(
+            operation=operation,
+            sop_class_uid=sop_class,
+            sop_instance_uid=uid,
+            action_type_id=None,
+            transfer_syntax_uid=ImplicitVRLittleEndian,
+            calling_ae_title="MR01",
+            called_ae_title="APPLIANCE",
+            peer_address="127.0.0.1",
+            received_at=self.clock.now(),
+        )
+        self.notices.put(notice, encoded(dataset))
 
     def step(self) -> timedelta:
         """Let the orchestrator look once."""

@@ -192,6 +192,18 @@ def test_another_image_under_the_same_uid_holds_the_route_and_both_are_kept(
     assert "another image" in str(told["reason"])
 
 
+def test_a_person_may_let_a_doubtful_study_go_on(world: IntakeWorld) -> None:
+    images = head()
+    before = world.receive(images)
+    world.receive(coerced(images[:1], PixelData=bytes(512)), calling=PACS)
+    world.pass_time(QUIET)
+    world.store.routes.release(STUDY, "brain", "somebody")
+    world.pass_time(QUIET)
+    (job,) = world.jobs()
+    assert {item.spool_name for item in job.inputs} == set(before)
+    assert "with another image" in world.decision().summary
+
+
 def test_pixels_that_nobody_can_decode_are_another_image(world: IntakeWorld) -> None:
     images = head()
     world.receive(images)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.model import RouteDecision, SelectedInput
-from appliance.intake.completion import Arrival, Completion, Outcome, Signal, evaluate
+from appliance.intake.arrival import Arrival
+from appliance.intake.completion import Completion, Outcome, Signal, evaluate
 from appliance.intake.options import Ceiling, CompleteOptions
 from appliance.routing.decide import Assessment
 
@@ -27,9 +28,11 @@ def arrival(
     counted: int | None = None,
 ) -> Arrival:
     return Arrival(
+        series_instance_uid="",
         label="series 1",
         images=images,
-        instances=images,
+        image_uids=frozenset(map(str, range(images))),
+        other_uids=frozenset(),
         last_received_at=after(at),
         announced_images=announced,
         counted_instances=counted,

@@ -218,7 +218,7 @@ def test_a_killed_process_leaves_a_whole_entry_or_a_file_that_is_swept(
     assert len(spool.new_entries()) == entries
     for name in spool.new_entries():
         assert spool.path(name).read_bytes().endswith(sample()[0])
-    kept.write(b"x")
+    kept.write(bytes(2_000_000))
     kept.discard()
     assert spool.sweep() == 0
 
@@ -229,6 +229,7 @@ def test_a_folder_that_another_process_holds_is_not_swept(tmp_path: Path) -> Non
         .replace("put(Spool", "w = (lambda s, x: s.writer(x[1]))(Spool")
         .replace("*sample()", "sample()")
     )
+    script += "w.write(bytes(2_000_000))\n"  # more than is held in memory
     script += "print('ready', flush=True); sys.stdin.read()\n"
     other = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -269,17 +270,22 @@ def test_the_file_is_on_the_disk_before_it_has_its_name_and_the_name_before_it_i
 ) -> None:
     spool = Spool(tmp_path)
     steps: list[str] = []
-    fsync, link = os.fsync, os.link
+    fsync, fdatasync, link = os.fsync, os.fdatasync, os.link
 
     def noted_fsync(descriptor: int) -> None:
         steps.append("fsync " + Path(f"/proc/self/fd/{descriptor}").readlink().parent.name)
         fsync(descriptor)
+
+    def noted_fdatasync(descriptor: int) -> None:
+        steps.append("fdatasync " + Path(f"/proc/self/fd/{descriptor}").readlink().parent.name)
+        fdatasync(descriptor)
 
     def noted_link(source: Path, target: Path) -> None:
         steps.append(f"link {target.parent.name}")
         link(source, target)
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "fdatasync", noted_fdatasync)
     monkeypatch.setattr(os, "link", noted_link)
     name, _ = put(spool, *sample())
     received, steps[:] = list(steps), []
@@ -288,6 +294,6 @@ def test_the_file_is_on_the_disk_before_it_has_its_name_and_the_name_before_it_i
     spool.adopt(name)
 
     scratch = next((tmp_path / "tmp").iterdir()).name
-    assert received == [f"fsync {scratch}", "link new", f"fsync {tmp_path.name}"]
+    assert received == [f"fdatasync {scratch}", "link new", f"fsync {tmp_path.name}"]
     assert duplicate == [f"fsync {tmp_path.name}"]
     assert steps == [f"fsync {tmp_path.name}", f"link {name[:2]}", "fsync images"]

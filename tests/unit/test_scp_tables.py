@@ -1,5 +1,7 @@
 """The receiver's tables say what the standard says."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from scp.contexts import (
     supported,
 )
 from scp.options import AllowedPeer, ReceiverOptions
+from scp.seats import Seats
 from scp.status import STATUSES, Outcome
 
 
@@ -103,7 +106,7 @@ def test_an_address_is_compared_with_networks(
     assert is_within(address, networks) is expected
 
 
-def test_the_lobby_counts_who_is_in_and_admits_nobody_when_closed() -> None:
+def test_the_lobby_counts_who_is_in_and_admits_nobody_when_closed(tmp_path: Path) -> None:
     peer = AllowedPeer(ae_title="MR", networks=("127.0.0.1",), accept_private_storage=False)
     other = AllowedPeer(ae_title="CT", networks=("127.0.0.2",))
     lobby = Lobby(
@@ -114,7 +117,8 @@ def test_the_lobby_counts_who_is_in_and_admits_nobody_when_closed() -> None:
             peers=(peer, other),
             max_associations=2,
             max_associations_per_peer=1,
-        )
+        ),
+        Seats(tmp_path / "seats", 2),
     )
     mr = Caller(calling_ae_title="MR", called_ae_title="US", address="127.0.0.1")
     ct = Caller(calling_ae_title="CT", called_ae_title="US", address="127.0.0.2")
@@ -124,7 +128,7 @@ def test_the_lobby_counts_who_is_in_and_admits_nobody_when_closed() -> None:
     assert lobby.enter(mr).refusal is Refusal.PEER_LIMIT
     assert lobby.enter(ct).refusal is None
     assert lobby.enter(ct).refusal is Refusal.LIMIT
-    lobby.leave(mr)
+    lobby.leave(first.seat)
     assert lobby.enter(mr).refusal is None
     lobby.close()
     assert lobby.enter(mr).refusal is Refusal.STOPPING

@@ -3,8 +3,10 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,20 +22,44 @@ from appliance.service import (
     notify_manager,
     run_service,
 )
-from appliance.supervisor import EXIT_CONFIG, Supervisor
+from appliance.supervisor import EXIT_CONFIG
+from tests.counterparts import wait_until
 
 CLOCK = SystemClock()
-# A role of a few lines: says that it is ready, then does as its folder tells.
-ACTOR = """
-import os, pathlib, socket, sys, time
-role, folder = sys.argv[1], pathlib.Path(sys.argv[2])
-(folder / f"{role}.{os.getpid()}").touch()
-if role == "web" and (folder / "bad-settings").exists():
-    sys.exit(78)
-with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-    s.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
-while True:
-    time.sleep(0.05)
+ROOT = Path(__file__).parents[2]
+# A supervisor of two roles of a few lines: they say that they are ready, then do as told.
+SUPERVISED = """
+import os, pathlib, signal, socket, sys, time
+from appliance.core.clock import SystemClock
+from appliance.core.ports import Role
+from appliance.service import Stop
+from appliance.supervisor import Supervisor
+
+folder = pathlib.Path(sys.argv[1])
+
+def execute_anew(*_):
+    os.execv(sys.executable, [sys.executable, __file__, sys.argv[1], "anew"])
+
+def act(role):
+    signal.signal(signal.SIGHUP, execute_anew)
+    (folder / f"{role}.{os.getpid()}").touch()
+    if role == "web" and (folder / "bad-settings").exists():
+        return 78
+    if role == "web" and (folder / "broken").exists():
+        raise OSError("broken")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+    while True:
+        time.sleep(0.05)
+
+if sys.argv[2:] == ["anew"]:
+    (folder / f"anew.{os.getpid()}").touch()
+    while True:
+        time.sleep(0.05)
+stop = Stop()
+stop.listen()
+roles = (Role.WORK, Role.WEB)
+sys.exit(Supervisor(run_role=act, clock=SystemClock(), roles=roles).run(stop))
 """
 
 
@@ -132,73 +158,112 @@ def test_a_service_manager_that_reads_no_more_holds_nobody(
 
 @pytest.fixture
 def supervised(tmp_path: Path):
-    actor = tmp_path / "actor.py"
-    actor.write_text(ACTOR)
-    stop, codes = Stop(), []
-    supervisor = Supervisor(
-        command=[sys.executable, str(actor)],
-        arguments=[str(tmp_path)],
-        clock=CLOCK,
-        roles=(Role.WORK, Role.WEB),
-    )
-    thread = threading.Thread(target=lambda: codes.append(supervisor.run(stop)))
-    yield tmp_path, stop, codes, thread
-    stop.requested.set()
-    thread.join(60)
-    assert not thread.is_alive()
+    """Yield a folder and what starts a supervisor on it; end it, and see that no role is left."""
+    script = tmp_path / "supervised.py"
+    script.write_text(SUPERVISED)
+    with ExitStack() as ends:
+
+        def start(**environment: str) -> subprocess.Popen[bytes]:
+            process = subprocess.Popen(
+                [sys.executable, str(script), str(tmp_path)],
+                env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+            )
+            ends.callback(process.wait, 60)
+            ends.callback(process.terminate)
+            return process
+
+        yield tmp_path, start
+    wait_until(lambda: not (_alive(tmp_path, "work") | _alive(tmp_path, "web")))
 
 
 def _pids(folder: Path, role: str) -> set[int]:
     return {int(path.suffix[1:]) for path in folder.glob(f"{role}.[0-9]*")}
 
 
-def _until(holds) -> None:
-    deadline = CLOCK.monotonic() + 60
-    while not holds():
-        assert CLOCK.monotonic() < deadline, "not within a minute"
-        threading.Event().wait(0.02)
+def _alive(folder: Path, role: str) -> set[int]:
+    return {pid for pid in _pids(folder, role) if _runs(pid)}
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_role_that_dies_is_started_again_and_the_other_goes_on(supervised) -> None:
-    folder, stop, codes, thread = supervised
-    thread.start()
-    _until(lambda: _pids(folder, "work") and _pids(folder, "web"))
+    folder, start = supervised
+    process = start()
+    wait_until(lambda: _pids(folder, "work") and _pids(folder, "web"))
     (first,) = _pids(folder, "work")
     os.kill(first, signal.SIGKILL)
-    _until(lambda: len(_pids(folder, "work")) == 2)
+    wait_until(lambda: len(_pids(folder, "work")) == 2)
     assert len(_pids(folder, "web")) == 1
-    stop.requested.set()
-    thread.join(60)
-    assert codes == [0]
-    for pid in _pids(folder, "work") | _pids(folder, "web"):
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    process.terminate()
+    assert process.wait(60) == 0
+    assert not _alive(folder, "work") | _alive(folder, "web")
+
+
+def test_a_role_is_a_process_of_its_own_name_and_knows_no_other_role(supervised) -> None:
+    folder, start = supervised
+    process = start()
+    wait_until(lambda: _pids(folder, "work") and _pids(folder, "web"))
+    for role in ("work", "web"):
+        (pid,) = _pids(folder, role)
+        assert Path(f"/proc/{pid}/comm").read_text().strip() == role
+    assert len(list(Path(f"/proc/{process.pid}/task").iterdir())) == 1
+
+
+def test_a_role_that_has_no_handlers_yet_ends_when_told_to(supervised) -> None:
+    folder, start = supervised
+    process = start()
+    wait_until(lambda: _pids(folder, "work"))
+    (first,) = _pids(folder, "work")
+    os.kill(first, signal.SIGTERM)  # which the supervisor takes for a wish, and a role must not
+    wait_until(lambda: len(_pids(folder, "work")) == 2)
+    assert process.poll() is None
+
+
+def test_no_role_outlives_its_supervisor(supervised) -> None:
+    folder, start = supervised
+    process = start()
+    wait_until(lambda: _pids(folder, "work") and _pids(folder, "web"))
+    process.kill()
+    wait_until(lambda: not (_alive(folder, "work") | _alive(folder, "web")))
+
+
+def test_a_role_that_executes_itself_anew_is_still_its_supervisors(supervised) -> None:
+    folder, start = supervised
+    process = start()
+    wait_until(lambda: _pids(folder, "work") and _pids(folder, "web"))
+    process.send_signal(signal.SIGHUP)
+    roles = _pids(folder, "work") | _pids(folder, "web")
+    wait_until(lambda: _pids(folder, "anew") == roles)
+    process.terminate()
+    assert process.wait(60) == 0
+    assert not _alive(folder, "anew")
 
 
 def test_bad_settings_of_one_role_end_all_with_78(supervised) -> None:
-    folder, _, codes, thread = supervised
+    folder, start = supervised
     (folder / "bad-settings").touch()
-    thread.start()
-    thread.join(60)
-    assert codes == [EXIT_CONFIG]
+    assert start().wait(60) == EXIT_CONFIG
 
 
-def test_bad_settings_that_come_later_end_one_role_alone_until_they_are_good(
-    supervised, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, _, codes, thread = supervised
+def test_what_comes_later_ends_one_role_alone_until_it_is_good(supervised) -> None:
+    folder, start = supervised
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(folder / "n"))
         manager.settimeout(60)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "n"))
-        thread.start()
-        while manager.recv(100) != b"READY=1":
-            pass
-    (folder / "bad-settings").touch()
-    (first,) = _pids(folder, "web")
-    os.kill(first, signal.SIGKILL)
-    _until(lambda: len(_pids(folder, "web")) >= 3)  # came again twice
-    (folder / "bad-settings").unlink()
-    _until(lambda: any(Path(f"/proc/{pid}/stat").exists() for pid in _pids(folder, "web")))
-    assert codes == []
+        process = start(NOTIFY_SOCKET=str(folder / "n"), WATCHDOG_USEC="60000000")
+        assert manager.recv(100) == b"WATCHDOG=1"
+        assert manager.recv(100) == b"READY=1"
+    for mistake, times in (("bad-settings", 2), ("broken", 3)):
+        (folder / mistake).touch()
+        for pid in _alive(folder, "web"):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda times=times: len(_pids(folder, "web")) >= times)
+        (folder / mistake).unlink()
+    wait_until(lambda: _alive(folder, "web"))
+    assert process.poll() is None
     assert len(_pids(folder, "work")) == 1

@@ -1,0 +1,143 @@
+"""Makes ordinary files of what the journal holds, soon after the peer was answered.
+
+An entry appears among the spool's new ones when its bytes are durable, never before: whoever finds
+it may rely on it. The slot is freed when its entry is durable too. What the disk refuses stays in
+the journal and is tried again; when all slots are taken, peers are told that there is no room.
+"""
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from appliance.core.crashpoints import CrashPoint, crash_point
+from appliance.core.log import Event, log_event
+from appliance.core.model import ReceivedInstance
+from appliance.core.ports import InstanceSink
+from scp.journal import Journal, Slot
+from scp.page import Page
+from scp.spool import Spool
+
+_BATCH = 32  # instances that share the syncing of the folder
+_PAUSE = 1.0  # seconds after the disk refused
+
+
+class Filer:
+    """Files what `add` names, in the order of its coming, in a thread of its own."""
+
+    def __init__(self, journal: Journal, spool: Spool, sink: InstanceSink) -> None:
+        self._journal = journal
+        self._spool = spool
+        self._sink = sink
+        self._page = Page()
+        self._changed = threading.Condition()
+        self._waiting: deque[Slot] = deque()
+        self._names: set[str] = set()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name="filer", daemon=True)
+
+    def start(self) -> int:
+        """File what an earlier process left in the journal, and from now on what is added.
+
+        Returns how many instances were left.
+        """
+        left = list(self._journal.left_over(self._page))
+        for slot in left:
+            self.add(slot)
+        self._thread.start()
+        return len(left)
+
+    def add(self, slot: Slot) -> None:
+        """File the slot's instance."""
+        if slot.instance is None:
+            raise ValueError("an empty slot cannot be filed")
+        with self._changed:
+            self._waiting.append(slot)
+            self._names.add(slot.instance.spool_name)
+            self._changed.notify()
+
+    def holds(self, name: str) -> bool:
+        """Return whether the instance is durable here and has no file yet."""
+        return name in self._names
+
+    def stop(self) -> None:
+        """File everything, unless the disk refuses: then it stays in the journal."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        has_failed = False
+        while True:
+            with self._changed:
+                while not self._waiting and not self._is_stopping:
+                    self._changed.wait()
+                batch = [self._waiting[i] for i in range(min(_BATCH, len(self._waiting)))]
+                if not batch or (self._is_stopping and has_failed):
+                    return
+            try:
+                self._file(batch)
+                has_failed = False
+            except OSError as error:
+                self._tell(error, first=not has_failed)
+                has_failed = True
+                with self._changed:
+                    if not self._is_stopping:
+                        self._changed.wait(_PAUSE)
+
+    def _file(self, batch: Sequence[Slot]) -> None:
+        new = [
+            (slot, slot.instance)
+            for slot in batch
+            if slot.instance is not None and not self._spool.holds(slot.instance.spool_name)
+        ]
+        self._make_files(new)
+        self._spool.make_durable()  # for what was there before, too: it may be just linked
+        crash_point(CrashPoint.JOURNAL_BEFORE_FREE)
+        for slot in batch:
+            name = slot.instance.spool_name if slot.instance else ""
+            self._journal.free(slot)
+            with self._changed:
+                self._waiting.popleft()
+                self._names.discard(name)
+        for _, instance in new:
+            self._sink.received(instance)
+
+    def _make_files(self, new: Sequence[tuple[Slot, ReceivedInstance]]) -> None:
+        made: list[tuple[Path, int, str]] = []
+        try:
+            for slot, instance in new:
+                path = self._spool.new_path()
+                file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+                made.append((path, file, instance.spool_name))
+                _write(file, self._journal.read(slot, self._page))
+            for _, file, _ in made:
+                os.fdatasync(file)
+            crash_point(CrashPoint.SPOOL_BEFORE_LINK)
+            for path, _, name in made:
+                self._spool.place(path, name)
+            crash_point(CrashPoint.SPOOL_AFTER_LINK)
+        finally:
+            for path, file, _ in made:
+                os.close(file)
+                with suppress(FileNotFoundError):
+                    path.unlink()
+
+    def _tell(self, error: OSError, *, first: bool) -> None:
+        if first:
+            log_event(
+                Event.JOURNAL_STUCK,
+                level=logging.ERROR,
+                count=len(self._waiting),
+                reason=f"{type(error).__name__}, errno {error.errno}",
+            )
+
+
+def _write(file: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(file, data) :]

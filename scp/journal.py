@@ -1,0 +1,213 @@
+"""The journal: where an instance is safe before it has a file of its own.
+
+    journal/<n>/            of one process, held by flock; a free one is taken over as it is
+    journal/<n>/slot-<m>    one instance, or a rest of one: a block of text, then the DICOM file
+
+Making a new file durable costs several writes of the file system's own; writing over blocks that
+a file has already costs one. So an instance is written into a slot, which is durable when the
+write returns, and is answered for; the filer makes the ordinary file soon after and frees the
+slot. After a crash, whoever takes the folder over files what the slots still hold.
+docs/adr/0004-journal-before-files.md has the measurements.
+"""
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from appliance.core.errors import BadInstance
+from appliance.core.model import ReceivedInstance
+from scp import filemeta
+from scp.head import identify
+from scp.incoming import described, spool_name
+from scp.page import BLOCK, CAPACITY, Page, rounded_up
+from scp.scratch import lock_folder, sync_folder
+
+MOST_SLOTS = 256
+"""Instances of one process that may wait for their files; more get a file at once."""
+
+_MAGIC = b"APPLIANCE JOURNAL 1\n"
+_NO_DIRECT_IO = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A file of the journal; `size` is that of the instance in it."""
+
+    file: int
+    path: Path
+    is_listed: bool  # whether its name is on the disk
+    size: int = 0
+    instance: ReceivedInstance | None = field(default=None)
+
+
+class Journal:
+    """The journal's folder of this process under `root`. Raises OSError where it cannot be had.
+
+    To be made after a fork, not before. Safe in several threads.
+    """
+
+    def __init__(self, root: Path, *, most: int = MOST_SLOTS) -> None:
+        root.mkdir(mode=0o750, exist_ok=True)
+        self._guard = threading.Lock()
+        self._most = most
+        self._folder, self._held = _claim(root)
+        sync_folder(root)
+        self._free: list[Slot] = []
+        self._count = 0
+        self._blank = Page().lead  # zeros
+
+    def put(self, page: Page, instance: ReceivedInstance) -> Slot | None:
+        """Return the slot in which the instance is durable now; None where all are taken.
+
+        `page.body` begins with the instance's file. Raises OSError: then nothing was promised.
+        """
+        slot = self._take()
+        if slot is None:
+            return None
+        try:
+            _entitle(page, instance)
+            _write(slot.file, page.whole[: rounded_up(BLOCK + instance.size)])
+            if not slot.is_listed:
+                sync_folder(self._folder)
+                slot.is_listed = True
+        except OSError:
+            self.free(slot)
+            raise
+        slot.size, slot.instance = instance.size, instance
+        return slot
+
+    def read(self, slot: Slot, page: Page) -> memoryview:
+        """Return the file that the slot holds, read into the page. Raises OSError."""
+        wanted = rounded_up(BLOCK + slot.size)
+        if os.preadv(slot.file, [page.whole[:wanted]], 0) < BLOCK + slot.size:
+            raise OSError(errno.EIO, "a slot of the journal is shorter than what was put into it")
+        return page.body[: slot.size]
+
+    def free(self, slot: Slot) -> None:
+        """Let the slot be used again: its instance is a durable file now, or was not promised."""
+        slot.instance = None
+        with suppress(OSError):  # it is filed a second time after a crash, and found a duplicate
+            os.pwritev(slot.file, [self._blank], 0)
+        with self._guard:
+            self._free.append(slot)
+
+    def left_over(self, page: Page) -> Iterator[Slot]:
+        """Yield the slots that a process before us filled and did not free; the rest are free."""
+        for path in sorted(self._folder.glob("slot-*")):
+            slot = Slot(file=_open(path), path=path, is_listed=True)
+            with self._guard:
+                self._count += 1
+            slot.instance = _read_back(slot, page)
+            if slot.instance is None:
+                self.free(slot)
+            else:
+                slot.size = slot.instance.size
+                yield slot
+
+    def close(self) -> None:
+        """Give the folder back; what it holds stays for the next."""
+        with self._guard:
+            for slot in self._free:
+                os.close(slot.file)
+            self._free.clear()
+        os.close(self._held)
+
+    def _take(self) -> Slot | None:
+        with self._guard:
+            if self._free:
+                return self._free.pop()  # the last one used: its blocks are near
+            if self._count >= self._most:
+                return None
+            self._count += 1
+            number = self._count
+        path = self._folder / f"slot-{number:04d}"
+        try:
+            return Slot(file=_open(path), path=path, is_listed=False)
+        except OSError:
+            with self._guard:
+                self._count -= 1
+            raise
+
+
+def waiting_in(root: Path) -> tuple[ReceivedInstance, ...]:
+    """Return what the slots of all processes hold at this moment, for who checks the spool."""
+    page = Page()
+    found = []
+    for path in sorted(root.glob("*/slot-*")):
+        with suppress(FileNotFoundError):
+            slot = Slot(file=_open(path), path=path, is_listed=True)
+            try:
+                instance = _read_back(slot, page)
+            finally:
+                os.close(slot.file)
+            if instance is not None:
+                found.append(instance)
+    return tuple(found)
+
+
+def _claim(root: Path) -> tuple[Path, int]:
+    """Return the first folder that nobody holds, and what holds it for us."""
+    for number in itertools.count():
+        folder = root / f"{number}"
+        folder.mkdir(mode=0o750, exist_ok=True)
+        held = lock_folder(folder)
+        if held is not None:
+            return folder, held
+    raise AssertionError  # pragma: no cover
+
+
+def _open(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | os.O_DIRECT, 0o640)
+    except OSError as error:
+        if error.errno not in _NO_DIRECT_IO:
+            raise
+        return os.open(path, flags, 0o640)  # a file system without it: by way of the page cache
+
+
+def _write(file: int, data: memoryview) -> None:
+    """Write all of it to the beginning; durable when it returns."""
+    written = os.pwritev(file, [data], 0, os.RWF_DSYNC)
+    if written != len(data):  # a full disk gives less; the rest of a block cannot be direct
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _entitle(page: Page, instance: ReceivedInstance) -> None:
+    title = {"name": instance.spool_name, "size": instance.size}
+    text = _MAGIC + json.dumps(title).encode("ascii") + b"\n"
+    page.lead[: len(text)] = text
+    page.lead[len(text)] = 0
+
+
+def _read_back(slot: Slot, page: Page) -> ReceivedInstance | None:
+    """Return the instance that the slot holds whole; None where it holds none.
+
+    A write that a power cut tore was not answered for.
+    """
+    read = os.preadv(slot.file, [page.whole], 0)
+    lead = bytes(page.lead)
+    if read <= BLOCK or not lead.startswith(_MAGIC):
+        return None
+    try:
+        title = json.loads(lead[len(_MAGIC) : lead.index(b"\n", len(_MAGIC))])
+        size = int(title["size"])
+        if not 0 < size <= min(CAPACITY, read - BLOCK):
+            return None
+        data = page.body[:size]
+        provenance, start = filemeta.decode(data)
+        identity = identify(data, start, provenance.transfer_syntax_uid)
+        sha256 = hashlib.sha256(data[start:]).hexdigest()
+    except (ValueError, KeyError, TypeError, BadInstance):
+        return None
+    name = spool_name(identity, sha256)
+    if sha256 != provenance.sha256 or name != title["name"]:
+        return None
+    return described(name, provenance, identity, size)
