@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from appliance.core.log import Event
 from appliance.core.model import FeedbackEntry, Finding, Job, Reason, RouteDecision, Segment
 from appliance.core.states import DeliveryState, JobState, RouteState
 from feedback.forms import Form, spoken
@@ -17,6 +18,7 @@ from feedback.status import (
     of_delivery,
     of_job,
     of_route,
+    signal_words,
 )
 from pipelines.manifest import Manifest
 from results_store.studies import StudyRow
@@ -93,6 +95,9 @@ class RouteView:
     route: str
     status: Status | None  # None where a run tells it
     decision: RouteDecision | None
+    closed_by: str  # what led to the decision, in words
+    late: str  # how many images came after its jobs were queued, and what came of them
+    is_held: bool
     series: tuple[SeriesReasons, ...]
 
 
@@ -177,18 +182,31 @@ class Reviewer:
 
     def _routes(self, study_uid: str, with_jobs: set[str]) -> tuple[RouteView, ...]:
         decided = latest_decisions(self._store.decisions.of_study(study_uid))
+        late = self._late(study_uid)
         views = []
         for route in self._store.routes.of_study(study_uid):
             stored = decided.get(route.route)
+            is_told = route.route in with_jobs and route.state is RouteState.CLOSED
             views.append(
                 RouteView(
                     route=route.route,
-                    status=None if route.route in with_jobs else of_route(route, stored),
+                    status=None if is_told else of_route(route, stored),
                     decision=stored.decision if stored else None,
+                    closed_by=signal_words(stored.signal) if stored else "",
+                    late=late.get(route.route, ""),
+                    is_held=route.state is RouteState.HELD,
                     series=by_series(stored.decision) if stored else (),
                 )
             )
         return tuple(views)
+
+    def _late(self, study_uid: str) -> Mapping[str, str]:
+        """Return what was told last of late images of each route."""
+        return {
+            str(one.fields.get("route")): "{count} of an input series {reason}".format(**one.fields)
+            for one in self._store.events.of_study(study_uid)
+            if one.event is Event.ROUTE_LATE
+        }
 
 
 def choose(jobs: Sequence[Job], job_id: int | None) -> Job | None:

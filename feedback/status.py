@@ -40,6 +40,16 @@ _JOB_WORDS = {
     JobState.FAILED: (Mood.ATTENTION, "Failed; no result"),
     JobState.CANCELLED: (Mood.NONE, "Cancelled; no result"),
 }
+_SIGNALS = {
+    "mpps": "the modality completed the procedure step, and every image that it lists is here",
+    "ian": "every image that was announced as available is here",
+    "quiet": "no further image came in the route's quiet time",
+    "quiet+counts": "no further image came in the quiet time, and all that were announced are here",
+    "at-most": "the longest time to wait was over",
+    "released": "a person let it go on with what is here",
+    "held": "held",
+    "settings": "the settings no longer have this route",
+}
 _DELIVERY_WORDS = {
     DeliveryState.PENDING: (Mood.WAITING, "waits to be sent"),
     DeliveryState.SENDING: (Mood.BUSY, "is being sent"),
@@ -59,6 +69,11 @@ def of_job(job: Job) -> Status:
         return Status(mood=mood, words=words, why=job.reason)
     phase = f"{job.phase}, " if job.phase else ""
     return Status(mood=mood, words=f"{words}: {phase}{job.progress:.0%}", progress=job.progress)
+
+
+def signal_words(signal: str) -> str:
+    """Return what closed a route, for people."""
+    return _SIGNALS.get(signal, signal)
 
 
 def of_route(route: RouteStatus, decision: StoredDecision | None) -> Status:

@@ -19,6 +19,7 @@ from feedback.options import WebOptions, check_options
 from feedback.picture_pages import PicturePages
 from feedback.pictures import Pictures
 from feedback.review import Reviewer
+from feedback.route_pages import RoutePages
 from feedback.shield import Shield
 from feedback.site import STATIC, Pages, Site, WebSources, is_htmx, see_other
 from feedback.study_pages import StudyPages
@@ -67,6 +68,7 @@ def _add_pages(app: FastAPI, site: Site) -> None:
         WorklistPages(site, overview),
         InvokePages(site, overview),
         StudyPages(desk, answers),
+        RoutePages(desk),
         PicturePages(desk),
         answers,
         DriftPages(site),

@@ -19,19 +19,13 @@ from feedback.status import (
     of_job,
     of_route,
     of_study,
+    signal_words,
 )
 from results_store.overview import Arrivals
 from results_store.routes import RouteStatus, StoredDecision
 from results_store.store import Store
 from results_store.studies import StudyRow
 
-_SIGNALS = {
-    "quiet": "no further image came in the route's quiet time",
-    "quiet+counts": "no further image came in the quiet time, and all that were announced are here",
-    "at-most": "the longest time to wait was over",
-    "held": "held",
-    "settings": "the settings no longer have this route",
-}
 _MOST_FOUND = 20
 _PROOFS = {
     "c-find": "found at the destination by C-FIND",
@@ -270,7 +264,7 @@ def _route(
         quiet_until=study.last_received_at + quiet if is_open and quiet else None,
         deadline=route.deadline if is_open else None,
         closed_at=route.closed_at,
-        closed_by=_SIGNALS.get(route.signal, route.signal),
+        closed_by=signal_words(route.signal),
     )
 
 

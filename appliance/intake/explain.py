@@ -8,9 +8,12 @@ from datetime import datetime
 from itertools import groupby
 
 from appliance.core.model import Reason, RouteDecision, StudySummary
+from appliance.core.states import RouteState
 from appliance.intake.judge import judge
 from appliance.intake.options import IntakeOptions
 from appliance.routing.decide import series_label
+from results_store.announcements import Announcement
+from results_store.routes import RouteStatus
 
 
 def decisions_for(
@@ -69,6 +72,67 @@ def as_data(decisions: Iterable[RouteDecision]) -> list[dict[str, object]]:
         }
         for one in decisions
     ]
+
+
+def standing_lines(
+    routes: Iterable[RouteStatus], announced: Iterable[Announcement]
+) -> tuple[str, ...]:
+    """Return where each route of a received study stands, and what peers announced of it."""
+    return (
+        *(f"route {one.route!r} {_stands(one)}" for one in routes),
+        *(f"announced: {_announced(one)}" for one in announced),
+    )
+
+
+def _stands(status: RouteStatus) -> str:
+    match status.state:
+        case RouteState.OPEN:
+            until = f", until {status.deadline:%Y-%m-%d %H:%M:%S %Z}" if status.deadline else ""
+            return f"waits{until}: {status.reason}"
+        case RouteState.HELD:
+            return f"is held: {status.reason}"
+        case RouteState.CLOSED:
+            at = f" at {status.closed_at:%Y-%m-%d %H:%M:%S %Z}" if status.closed_at else ""
+            return f"was closed{at} by {status.signal}"
+
+
+def _announced(one: Announcement) -> str:
+    images = sum(map(len, one.listed.values()))
+    why = f" ({one.reason})" if one.reason else ""
+    return (
+        f"{one.kind} {one.sop_instance_uid} by {one.calling_ae_title} is {one.state}{why}; "
+        f"lists {images} images in {len(one.listed)} series"
+    )
+
+
+def standing_data(
+    routes: Iterable[RouteStatus], announced: Iterable[Announcement]
+) -> dict[str, object]:
+    """Return the same as JSON knows it."""
+    return {
+        "routes": [
+            {
+                "rule": one.route,
+                "state": one.state.value,
+                "signal": one.signal,
+                "reason": one.reason,
+                "deadline": one.deadline,
+                "closed_at": one.closed_at,
+            }
+            for one in routes
+        ],
+        "announced": [
+            {
+                "kind": one.kind.value,
+                "sop_instance_uid": one.sop_instance_uid,
+                "calling_ae_title": one.calling_ae_title,
+                "state": one.state.value,
+                "reason": one.reason,
+                "images": {uid: len(found) for uid, found in one.listed.items()},
+            }
+            for one in announced
+        ],
+    }
 
 
 def _reasons_data(reasons: Sequence[Reason]) -> list[dict[str, object]]:

@@ -1,6 +1,6 @@
 """Intake: the orchestrator, retention, and the same decision for `explain`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +12,14 @@ from appliance.core.model import RouteDecision, StudySummary
 from appliance.core.ports import Role
 from appliance.intake.bulletins import Bulletins
 from appliance.intake.commitment import Committer
-from appliance.intake.explain import as_data, as_lines, decisions_for, series_labels
+from appliance.intake.explain import (
+    as_data,
+    as_lines,
+    decisions_for,
+    series_labels,
+    standing_data,
+    standing_lines,
+)
 from appliance.intake.folder import study_from_folder
 from appliance.intake.headers import HeaderCache
 from appliance.intake.indexer import Indexer
@@ -117,7 +124,7 @@ class Explanation:
     """What the routes say, as text for people and as data for programs."""
 
     lines: tuple[str, ...]
-    data: Mapping[str, object]
+    data: dict[str, object]
 
 
 def explain_folder(config: Path, folder: Path) -> Explanation:
@@ -144,12 +151,19 @@ def explain_study(config: Path, study_instance_uid: str) -> Explanation:
         options = intake_options(site.settings)
         library = Library(site.store, site.spool, HeaderCache(_attributes(options)))
         study = library.study(study_instance_uid)
+        stands = (
+            site.store.routes.of_study(study_instance_uid),
+            site.store.announcements.of_study(study_instance_uid),
+        )
     if study is None:
         raise StoreError(
             f"no image of study {study_instance_uid} is here; "
             "name a Study Instance UID that was received, or a folder"
         )
-    return _explain([study.summary], options, [])
+    said = _explain([study.summary], options, [])
+    return Explanation(
+        lines=(*said.lines, *standing_lines(*stands)), data=said.data | standing_data(*stands)
+    )
 
 
 def _explain(

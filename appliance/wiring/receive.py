@@ -7,10 +7,16 @@ from appliance.core.model import ReceivedInstance
 from appliance.core.ports import Role, Wakeup
 from appliance.service import Service, Stop
 from appliance.settings.model import Settings
+from appliance.wiring.certificates import RECEIVER_TLS, server_files
 from appliance.wiring.site import Site
+from scp.announcing import Availability, Desk, PerformedSteps
+from scp.commitment import StorageCommitment
 from scp.crew import Crew
-from scp.options import AllowedPeer, ReceiverOptions
+from scp.notices import Notices
+from scp.options import AllowedPeer, ReceiverOptions, TlsOptions
 from scp.server import Receiver
+from scp.services import Service as ProvidedService
+from scp.step_states import StepStates
 
 _IDLE = timedelta(seconds=1)
 
@@ -34,11 +40,22 @@ def build(site: Site, _stop: Stop) -> Service:
         _Announcer(site.wakeup),
         site.clock,
         tallies=site.folders.tallies,
+        services=services(site),
     )
     if site.settings.receiver.processes == 1:
         receiver.start()
         return Service(role=Role.RECEIVE, step=lambda: _IDLE, close=receiver.stop)
     return _of_several(receiver, site.settings.receiver.processes)
+
+
+def services(site: Site) -> tuple[ProvidedService, ...]:
+    """Return what is offered besides storing and echoing."""
+    settings = site.settings
+    notices = Notices(site.folders.spool, refuse_below_bytes=settings.receiver.disk.refuse_below)
+    desk = Desk(notices, site.clock, lambda: site.wakeup.wake(Role.ORCHESTRATE))
+    asking = [peer.ae_title for peer in settings.receiver.peers if peer.commitment]
+    always = (PerformedSteps(desk, StepStates(site.folders.spool)), Availability(desk))
+    return (*always, StorageCommitment(desk, asking)) if asking else always
 
 
 def _of_several(receiver: Receiver, processes: int) -> Service:
@@ -85,4 +102,14 @@ def receiver_options(settings: Settings) -> ReceiverOptions:
         network_timeout=receiver.network_timeout,
         accept_unknown_peers=receiver.accept_unknown_peers,
         durability=receiver.durability,
+        tls=_tls_options(settings),
+        plain=receiver.tls is None or not receiver.tls.only,
     )
+
+
+def _tls_options(settings: Settings) -> TlsOptions | None:
+    tls = settings.receiver.tls
+    if tls is None:
+        return None
+    files = server_files(settings)[RECEIVER_TLS]
+    return TlsOptions(host=tls.listen.host, port=tls.listen.port, files=files)

@@ -5,10 +5,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from appliance.intake.explain import as_data, as_lines, decisions_for, series_labels
+from appliance.core.states import RouteState
+from appliance.intake.explain import (
+    as_data,
+    as_lines,
+    decisions_for,
+    series_labels,
+    standing_data,
+    standing_lines,
+)
 from appliance.intake.folder import study_from_folder
 from appliance.intake.options import CompleteOptions, IntakeOptions, PipelineRelease, RoutePlan
 from appliance.routing.rules import attributes_needed
+from results_store.announcements import Announced, Announcement, Kind
+from results_store.routes import RouteStatus
 from tests.builders import ct_series, mr_series
 from tests.summaries import one_pipeline, route, spec
 
@@ -75,3 +85,41 @@ def test_an_old_study_is_explained_as_the_orchestrator_would_decide(tmp_path: Pa
     lines = as_lines([decision])
     assert "  not run: the study is from 2007-04-04, older than 2 d" in lines
     assert "    NO  the study is at most 2 d old  (found: 2007-04-04)" in lines
+
+
+def test_where_each_route_stands_and_what_was_announced_is_told() -> None:
+    common = {"opened_at": NOW, "images_seen": 3, "signal": "", "reason": ""}
+    routes = (
+        RouteStatus(
+            route="a",
+            state=RouteState.CLOSED,
+            closed_at=NOW,
+            deadline=None,
+            **common | {"signal": "mpps"},
+        ),
+        RouteStatus(
+            route="b",
+            state=RouteState.OPEN,
+            closed_at=None,
+            deadline=NOW,
+            **common | {"reason": "a procedure step is in progress"},
+        ),
+    )
+    step = Announcement(
+        kind=Kind.MPPS,
+        sop_instance_uid="1.2.9",
+        study_instance_uid="1.2.3",
+        state=Announced.DISCONTINUED,
+        reason="110514 DCM",
+        calling_ae_title="MR01",
+        listed={"1.5": frozenset({"1.5.1", "1.5.2"})},
+        announced_at=NOW,
+    )
+    assert standing_lines(routes, [step]) == (
+        "route 'a' was closed at 2026-01-03 00:00:00 UTC by mpps",
+        "route 'b' waits, until 2026-01-03 00:00:00 UTC: a procedure step is in progress",
+        "announced: mpps 1.2.9 by MR01 is discontinued (110514 DCM); lists 2 images in 1 series",
+    )
+    data = standing_data(routes, [step])
+    assert json.dumps(data, default=str)
+    assert data["announced"][0]["images"] == {"1.5": 2}  # type: ignore[index]
