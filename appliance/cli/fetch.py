@@ -34,7 +34,7 @@ def fetch(
     as_json: JsonOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> int:
-    """Fetch a study from the archive; results leave only by routes with `backfill: send`."""
+    """Fetch a study from the archive; it counts as backfill."""
     if not is_usable_uid(study):
         raise StoreError(f"{study!r} is no Study Instance UID")
     with open_site(config) as site:
