@@ -5,6 +5,7 @@ A new refusal or outcome without a line here fails a test.
 
 from collections.abc import Mapping
 
+from appliance.core.model import CommitmentFailure
 from scp.association import Refusal
 from scp.elements import NStatus
 from scp.status import Outcome
@@ -69,4 +70,12 @@ NOTIFIED: Mapping[NStatus, str] = {
     "(`receiver.peers[].commitment`).",
     NStatus.RESOURCES: "No room, too many messages that wait, or one that is too long; send again "
     "later.",
+}
+
+NOT_COMMITTED: Mapping[CommitmentFailure, str] = {
+    CommitmentFailure.PROCESSING_FAILURE: "It is not what was received any more, or cannot be "
+    "read. Keep it, send it again, and tell the appliance's sysadmin.",
+    CommitmentFailure.NO_SUCH_INSTANCE: "It is not here: never received, or deleted since. Keep "
+    "it, and send it (again).",
+    CommitmentFailure.CLASS_CONFLICT: "It is here with another SOP Class: the sender is at fault.",
 }

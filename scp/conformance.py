@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pydicom.uid import UID
 
 from appliance.core.product import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from scp.advice import ANSWERED, NOTIFIED, REJECTED
+from appliance.core.tls import PORT, SUITES_1_2, SUITES_1_3, VERSIONS
+from scp.advice import ANSWERED, NOT_COMMITTED, NOTIFIED, REJECTED
 from scp.announcing import Availability, PerformedSteps
 from scp.association import REJECTIONS
 from scp.command import N_ACTION_RQ, N_CREATE_RQ, N_SET_RQ
@@ -91,6 +92,8 @@ def tables() -> Mapping[str, str]:
         "durability": _durability(),
         "store-statuses": _store_statuses(),
         "notice-statuses": _notice_statuses(),
+        "commitment-failures": _commitment_failures(),
+        "tls": _tls(),
     }
 
 
@@ -170,6 +173,24 @@ def _store_statuses() -> str:
 def _notice_statuses() -> str:
     rows = ((f"{status:04X}H", text) for status, text in NOTIFIED.items())
     return markdown(("status", "what it means for the sender"), rows)
+
+
+def _commitment_failures() -> str:
+    rows = ((f"{reason:04X}H", text) for reason, text in NOT_COMMITTED.items())
+    return markdown(("Failure Reason", "what it means for who asked"), rows)
+
+
+def _tls() -> str:
+    newest, oldest = VERSIONS
+    return markdown(
+        ("item", "value"),
+        (
+            ("versions", f"{newest} (preferred), {oldest}"),
+            (f"cipher suites of {newest}", ", ".join(SUITES_1_3)),
+            (f"cipher suites of {oldest}", ", ".join(SUITES_1_2)),
+            ("port", f"{PORT} (dicom-tls), or what the site writes"),
+        ),
+    )
 
 
 def _durability() -> str:

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from appliance.core.clock import Clock
+from appliance.core.log import Event
 from appliance.core.uids import is_valid_uid
 from scp import negotiation, pdu
-from scp.association import REJECTIONS, Caller, Lobby, Refusal, log_rejection
+from scp.association import REJECTIONS, Caller, Lobby, Refusal
 from scp.command import (
     C_CANCEL_RQ,
     C_ECHO_RQ,
@@ -25,6 +26,7 @@ from scp.command import (
 from scp.contexts import supported
 from scp.pace import Pace
 from scp.pdu import IS_COMMAND, IS_LAST, AbortReason, PduType
+from scp.refusals import RefusalLog
 from scp.services import LONGEST_DATA_SET, Reply, Service
 from scp.status import STATUSES, Outcome
 from scp.store import Reception, Upload
@@ -48,6 +50,7 @@ class House:
     reception: Reception
     services: Mapping[str, Service]
     tally: Tally
+    refusals: RefusalLog
     clock: Clock
     max_pdu_length: int
     timeout: float
@@ -142,7 +145,13 @@ class Session:
 
     def _reject(self, caller: Caller, refusal: Refusal) -> None:
         self._house.tally.count(caller.calling_ae_title, caller.address, refusal.value)
-        log_rejection(caller, refusal)
+        self._house.refusals.tell(
+            Event.ASSOCIATION_REJECTED,
+            refusal.value,
+            calling_ae_title=caller.calling_ae_title,
+            peer_address=caller.address,
+            called_ae_title=caller.called_ae_title,
+        )
         rejection = REJECTIONS[refusal]
         self._stream.send(pdu.rejection(rejection.result, rejection.source, rejection.reason))
         self._stream.wait_for_end(_TO_CLOSE)

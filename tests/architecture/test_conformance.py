@@ -9,9 +9,10 @@ import typer.main
 from pydicom.uid import UID
 
 from appliance.cli.main import command_line
+from appliance.core.model import CommitmentFailure
 from appliance.documents import ROOT, filled, tables
 from appliance.settings.document import settings_schema
-from scp.advice import ANSWERED, NOTIFIED, REJECTED
+from scp.advice import ANSWERED, NOT_COMMITTED, NOTIFIED, REJECTED
 from scp.announcing import Availability, PerformedSteps
 from scp.association import REJECTIONS, Refusal
 from scp.commitment import StorageCommitment
@@ -40,6 +41,7 @@ def test_every_refusal_says_what_to_do() -> None:
     assert set(REJECTED) == set(REJECTIONS) == set(Refusal)
     assert set(ANSWERED) == set(STATUSES) == set(Outcome)
     assert set(NOTIFIED) == set(NStatus)
+    assert set(NOT_COMMITTED) == set(CommitmentFailure)
 
 
 def test_every_service_is_in_the_statement() -> None:
