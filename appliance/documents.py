@@ -2,30 +2,79 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+
+from pydicom.charset import python_encoding
 
 from appliance.jobs.document import job_states
 from appliance.peers import conformance as asking
+from appliance.settings import limits
 from appliance.settings.document import settings_reference, settings_schema
 from scp import conformance as receiving
+from scp import onboarding
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# PS3.3 section C.12.1.1.2; what else pydicom knows are misspellings that it forgives.
+_TERM = re.compile(r"ISO_IR (?!6$)\d+|ISO 2022 IR \d+|GB18030|GBK")
 
 _TABLE = re.compile(r"(<!-- begin ([\w-]+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 
 
-def conformance_statement() -> str:
-    """Return docs/CONFORMANCE.md with its tables made anew; the words between stay."""
-    tables = {**receiving.tables(), **asking.tables()}
-    text = (ROOT / "docs/CONFORMANCE.md").read_text()
-    return _TABLE.sub(lambda found: f"{found[1]}{tables[found[2]]}\n{found[3]}", text)
+def tables() -> Mapping[str, str]:
+    """Return every table of the papers for peers, by the name under which they ask for it."""
+    return {
+        **receiving.tables(),
+        **onboarding.tables(),
+        **asking.tables(),
+        **limits.tables(),
+        "overview": _overview(),
+        "character-sets": _character_sets(),
+    }
+
+
+def _overview() -> str:
+    """Return what is used and what is provided, by service: PS3.2 annex N, the first table."""
+    rows: dict[tuple[str, str], tuple[str, str]] = {}
+    for provided in receiving.provided():
+        rows[provided.name, provided.uid] = ("no", "yes")
+    for used in asking.used():
+        if used.role != "SCU":
+            continue
+        _, scp = rows.get((used.name, used.uid), ("", "no"))
+        rows[used.name, used.uid] = ("yes", scp)
+    return receiving.markdown(
+        ("SOP class", "UID", "user (SCU)", "provider (SCP)"),
+        ((name, f"`{uid}`" if uid else "", *roles) for (name, uid), roles in rows.items()),
+    )
+
+
+def _character_sets() -> str:
+    """Return the Defined Terms of (0008,0005) that pages can read, as pydicom has them."""
+    terms = sorted(term for term in python_encoding if _TERM.fullmatch(term))
+    with_extensions = [term for term in terms if term.startswith("ISO 2022")]
+    without = [term for term in terms if term not in with_extensions]
+    rows = (("without code extensions", without), ("with code extensions", with_extensions))
+    return receiving.markdown(
+        ("", "Specific Character Set (0008,0005)"),
+        ((name, ", ".join(f"`{term}`" for term in some)) for name, some in rows),
+    )
+
+
+def filled(name: str) -> str:
+    """Return the page with its tables made anew; the words between stay."""
+    found = tables()
+    text = (ROOT / name).read_text()
+    return _TABLE.sub(lambda mark: f"{mark[1]}{found[mark[2]]}\n{mark[3]}", text)
 
 
 DOCUMENTS: Mapping[str, Callable[[], str]] = {
     "docs/SETTINGS.md": settings_reference,
     "config/settings.schema.json": settings_schema,
     "docs/JOB_STATES.md": job_states,
-    "docs/CONFORMANCE.md": conformance_statement,
+    "docs/CONFORMANCE.md": partial(filled, "docs/CONFORMANCE.md"),
+    "docs/ONBOARDING.md": partial(filled, "docs/ONBOARDING.md"),
 }
 
 

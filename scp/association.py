@@ -4,12 +4,10 @@ PS3.8 section 9.3.4: result, source, reason.
 """
 
 import ipaddress
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from appliance.core.log import Event, log_event
 from scp.options import AllowedPeer, ReceiverOptions
 from scp.seats import Seats
 
@@ -122,18 +120,6 @@ class Lobby:
         if self._options.accept_unknown_peers:
             return AllowedPeer(ae_title=caller.calling_ae_title, networks=())
         return Refusal.ADDRESS if known else Refusal.CALLING_AE_TITLE
-
-
-def log_rejection(caller: Caller, refusal: Refusal) -> None:
-    """Say who was rejected and why."""
-    log_event(
-        Event.ASSOCIATION_REJECTED,
-        level=logging.WARNING,
-        reason=refusal.value,
-        calling_ae_title=caller.calling_ae_title,
-        called_ae_title=caller.called_ae_title,
-        peer_address=caller.address,
-    )
 
 
 def is_within(address: str, networks: tuple[str, ...]) -> bool:

@@ -4,7 +4,7 @@ Here it is only read, kept and answered. Intake looks whether the instances are 
 in an association of its own: the peer may have left by then.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
@@ -19,6 +19,12 @@ from scp.services import Reply
 STORAGE_COMMITMENT = str(StorageCommitmentPushModel)
 INSTANCE = str(StorageCommitmentPushModelInstance)  # of this class there is one, everywhere
 _REQUEST = 1  # Action Type ID, PS3.4 table J.3-1
+
+REFUSALS: Mapping[NStatus, str] = {
+    NStatus.NOT_AUTHORISED: "storage commitment is not for this AE title",
+    NStatus.NO_SUCH_INSTANCE: "not the well-known SOP Instance",
+    NStatus.NO_SUCH_ACTION: "the one action is 1, request storage commitment",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +60,18 @@ class StorageCommitment:
     def _keep(self, message: Message) -> Reply:
         command = message.command
         if message.caller.calling_ae_title not in self._ae_titles:
-            comment = "storage commitment is not for this AE title"
-            return Reply(status=NStatus.NOT_AUTHORISED, comment=comment)
+            return _refused(NStatus.NOT_AUTHORISED)
         if command.sop_instance_uid != INSTANCE:
-            comment = "not the well-known SOP Instance"
-            return Reply(status=NStatus.NO_SUCH_INSTANCE, comment=comment)
+            return _refused(NStatus.NO_SUCH_INSTANCE)
         if command.action_type_id != _REQUEST:
-            comment = "the one action is 1, request storage commitment"
-            return Reply(status=NStatus.NO_SUCH_ACTION, comment=comment)
+            return _refused(NStatus.NO_SUCH_ACTION)
         requested(message.data_set, message.transfer_syntax_uid)
         self._desk.keep(message)
         return Reply(status=NStatus.SUCCESS)
+
+
+def _refused(status: NStatus) -> Reply:
+    return Reply(status=status, comment=REFUSALS[status])
 
 
 def requested(data_set: bytes, transfer_syntax_uid: str) -> CommitmentRequest:

@@ -17,6 +17,7 @@ from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.log import Event, log_event
 from appliance.core.model import ReceivedInstance
 from appliance.core.ports import InstanceSink
+from scp.direct import open_direct, write_end
 from scp.journal import Journal, Slot
 from scp.page import Page
 from scp.spool import Spool
@@ -113,9 +114,10 @@ class Filer:
         try:
             for slot, instance in new:
                 path = self._spool.new_path()
-                file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+                file = open_direct(path, os.O_EXCL)
                 made.append((path, file, instance.spool_name))
-                _write(file, self._journal.read(slot, self._page))
+                self._journal.read(slot, self._page)
+                write_end(file, self._page.body, slot.size)
             for _, file, _ in made:
                 os.fdatasync(file)
             crash_point(CrashPoint.SPOOL_BEFORE_LINK)
@@ -136,8 +138,3 @@ class Filer:
                 count=len(self._waiting),
                 reason=f"{type(error).__name__}, errno {error.errno}",
             )
-
-
-def _write(file: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(file, data) :]

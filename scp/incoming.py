@@ -15,9 +15,10 @@ from typing import Protocol, TypeVar
 
 from appliance.core.model import ReceivedInstance
 from scp import filemeta
+from scp.direct import open_direct, write_blocks, write_end
 from scp.filemeta import Provenance
 from scp.head import Buffer, Identity, identify, verify_structure
-from scp.page import CAPACITY, Page, Pages
+from scp.page import BLOCK, CAPACITY, Page, Pages
 
 Found = TypeVar("Found")
 
@@ -57,7 +58,8 @@ class IncomingInstance:
         self._digest = hashlib.sha256()
         head = filemeta.encode(provenance)
         self._start = self._filled = len(head)
-        self._in_file = 0
+        self._in_file = 0  # bytes before those of the page
+        self._is_complete = False  # the file, including what the page holds
         self._path: Path | None = None
         self._file: int | None = None
         self._page: Page | None = shelf.pages.borrow()
@@ -108,8 +110,7 @@ class IncomingInstance:
         syntax = self._provenance.transfer_syntax_uid
         if self._file is None:
             return how(self._borrowed().body[: self._filled], self._start, syntax)
-        self._spill()
-        with mmap.mmap(self._file, self._in_file, prot=mmap.PROT_READ) as data:
+        with mmap.mmap(self._complete(), self.size, prot=mmap.PROT_READ) as data:
             return how(data, self._start, syntax)
 
     def commit(self, identity: Identity, received_at: datetime) -> tuple[ReceivedInstance, bool]:
@@ -120,12 +121,12 @@ class IncomingInstance:
         provenance = filemeta.completed(
             self._provenance, received_at=received_at, sha256=self._digest.hexdigest()
         )
-        head = filemeta.encode(provenance)
+        page = self._borrowed()
         if self._file is None:
-            self._borrowed().body[: self._start] = head
+            page.body[: self._start] = filemeta.encode(provenance)
         else:
-            self._spill()
-            os.pwrite(self._file, head, 0)
+            page.lead[: self._start] = filemeta.encode(provenance)
+            write_blocks(self._complete(), page.lead)
         name = spool_name(identity, provenance.sha256)
         instance = described(name, provenance, identity, self.size)
         try:
@@ -139,12 +140,10 @@ class IncomingInstance:
 
     def as_file(self, *, durable: bool) -> Path:
         """Return a temporary file that is the whole instance. Raises OSError."""
-        self._spill()
-        if self._file is None or self._path is None:
-            raise ValueError("this instance was committed or discarded already")
+        file = self._complete()
         if durable:
-            os.fdatasync(self._file)
-        return self._path
+            os.fdatasync(file)
+        return self._opened()[1]
 
     def discard(self) -> None:
         """Remove the temporary file, give the page back. A second call does nothing."""
@@ -163,20 +162,29 @@ class IncomingInstance:
             raise ValueError("this instance was committed or discarded already")
         return self._page
 
+    def _opened(self) -> tuple[int, Path]:
+        """Return the temporary file, made if there is none. Raises OSError."""
+        if self._file is None or self._path is None:
+            self._path = self._shelf.new_path()
+            self._file = open_direct(self._path, os.O_EXCL)
+            page = self._borrowed()
+            page.lead[:] = page.body[:BLOCK]  # for the end, when all of the first block is known
+        return self._file, self._path
+
     def _spill(self) -> None:
-        """Move what the page holds to the end of the temporary file."""
-        page = self._borrowed()
-        if self._file is None:
-            path = self._shelf.new_path()
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._file = os.open(path, flags, 0o640)
-            self._path = path
-        rest = page.body[: self._filled]
-        while rest:
-            written = os.write(self._file, rest)
-            self._in_file += written
-            rest = rest[written:]
+        """Move the full page to the file."""
+        file, _ = self._opened()
+        write_blocks(file, self._borrowed().body, self._in_file)
+        self._in_file += self._filled
         self._filled = 0
+
+    def _complete(self) -> int:
+        """Return the file with everything in it. Raises OSError."""
+        file, _ = self._opened()
+        if not self._is_complete:
+            write_end(file, self._borrowed().body, self._filled, self._in_file)
+            self._is_complete = True
+        return file
 
 
 def described(name: str, provenance: Provenance, identity: Identity, size: int) -> ReceivedInstance:

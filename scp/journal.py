@@ -24,6 +24,7 @@ from pathlib import Path
 from appliance.core.errors import BadInstance
 from appliance.core.model import ReceivedInstance
 from scp import filemeta
+from scp.direct import open_direct, write_blocks
 from scp.head import identify
 from scp.incoming import described, spool_name
 from scp.page import BLOCK, CAPACITY, Page, rounded_up
@@ -33,7 +34,6 @@ MOST_SLOTS = 256
 """Instances of one process that may wait for their files; more get a file at once."""
 
 _MAGIC = b"APPLIANCE JOURNAL 1\n"
-_NO_DIRECT_IO = frozenset({errno.EINVAL, errno.EOPNOTSUPP})
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +58,8 @@ class Journal:
         self._guard = threading.Lock()
         self._most = most
         self._folder, self._held = _claim(root)
-        sync_folder(root)
+        for folder in (root, root.parent):  # the journal's own name has to survive, too
+            sync_folder(folder)
         self._free: list[Slot] = []
         self._count = 0
         self._blank = Page().lead  # zeros
@@ -73,7 +74,7 @@ class Journal:
             return None
         try:
             _entitle(page, instance)
-            _write(slot.file, page.whole[: rounded_up(BLOCK + instance.size)])
+            write_blocks(slot.file, page.whole[: rounded_up(BLOCK + instance.size)], durable=True)
             if not slot.is_listed:
                 sync_folder(self._folder)
                 slot.is_listed = True
@@ -83,25 +84,24 @@ class Journal:
         slot.size, slot.instance = instance.size, instance
         return slot
 
-    def read(self, slot: Slot, page: Page) -> memoryview:
-        """Return the file that the slot holds, read into the page. Raises OSError."""
+    def read(self, slot: Slot, page: Page) -> None:
+        """Read the file that the slot holds into the page's body. Raises OSError."""
         wanted = rounded_up(BLOCK + slot.size)
         if os.preadv(slot.file, [page.whole[:wanted]], 0) < BLOCK + slot.size:
             raise OSError(errno.EIO, "a slot of the journal is shorter than what was put into it")
-        return page.body[: slot.size]
 
     def free(self, slot: Slot) -> None:
         """Let the slot be used again: its instance is a durable file now, or was not promised."""
         slot.instance = None
         with suppress(OSError):  # it is filed a second time after a crash, and found a duplicate
-            os.pwritev(slot.file, [self._blank], 0)
+            write_blocks(slot.file, self._blank)
         with self._guard:
             self._free.append(slot)
 
     def left_over(self, page: Page) -> Iterator[Slot]:
         """Yield the slots that a process before us filled and did not free; the rest are free."""
         for path in sorted(self._folder.glob("slot-*")):
-            slot = Slot(file=_open(path), path=path, is_listed=True)
+            slot = Slot(file=open_direct(path), path=path, is_listed=True)
             with self._guard:
                 self._count += 1
             slot.instance = _read_back(slot, page)
@@ -129,7 +129,7 @@ class Journal:
             number = self._count
         path = self._folder / f"slot-{number:04d}"
         try:
-            return Slot(file=_open(path), path=path, is_listed=False)
+            return Slot(file=open_direct(path), path=path, is_listed=False)
         except OSError:
             with self._guard:
                 self._count -= 1
@@ -142,7 +142,7 @@ def waiting_in(root: Path) -> tuple[ReceivedInstance, ...]:
     found = []
     for path in sorted(root.glob("*/slot-*")):
         with suppress(FileNotFoundError):
-            slot = Slot(file=_open(path), path=path, is_listed=True)
+            slot = Slot(file=open_direct(path), path=path, is_listed=True)
             try:
                 instance = _read_back(slot, page)
             finally:
@@ -161,23 +161,6 @@ def _claim(root: Path) -> tuple[Path, int]:
         if held is not None:
             return folder, held
     raise AssertionError  # pragma: no cover
-
-
-def _open(path: Path) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-    try:
-        return os.open(path, flags | os.O_DIRECT, 0o640)
-    except OSError as error:
-        if error.errno not in _NO_DIRECT_IO:
-            raise
-        return os.open(path, flags, 0o640)  # a file system without it: by way of the page cache
-
-
-def _write(file: int, data: memoryview) -> None:
-    """Write all of it to the beginning; durable when it returns."""
-    written = os.pwritev(file, [data], 0, os.RWF_DSYNC)
-    if written != len(data):  # a full disk gives less; the rest of a block cannot be direct
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _entitle(page: Page, instance: ReceivedInstance) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from appliance.core.tls import TlsFiles
 from scp.durability import Durability
 
 
@@ -16,8 +17,20 @@ class AllowedPeer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsOptions:
+    """A port with TLS."""
+
+    host: str
+    port: int
+    files: TlsFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverOptions:
-    """Identity, limits and timeouts of one receiver process. Sizes in bytes."""
+    """Identity, limits and timeouts of one receiver process. Sizes in bytes.
+
+    `host` and `port` are the port without TLS, which is open where `plain` says so.
+    """
 
     ae_title: str
     host: str
@@ -32,3 +45,5 @@ class ReceiverOptions:
     network_timeout: timedelta = timedelta(seconds=60)
     accept_unknown_peers: bool = False
     durability: Durability = Durability.INSTANCE
+    tls: TlsOptions | None = None
+    plain: bool = True

@@ -7,15 +7,17 @@ import select
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.core.clock import Clock
 from appliance.core.log import Event, log_event
 from appliance.core.ports import InstanceSink
-from scp.association import Lobby
+from scp.association import Lobby, Refusal
 from scp.options import ReceiverOptions
+from scp.refusals import RefusalLog
 from scp.seats import Seats
 from scp.services import Service
 from scp.session import House, Session
@@ -24,6 +26,7 @@ from scp.spool import Spool
 from scp.store import Reception
 from scp.stream import ConnectionEnded, Stream
 from scp.tally import Tally
+from scp.tls import TLS_REFUSED, TlsDoor, Wrap, reason_of
 
 _GRACE = 5.0  # seconds that running associations get to end by themselves at a stop
 _BACKLOG = 512
@@ -31,8 +34,17 @@ _TIDY = 1000  # milliseconds between writing the counters
 _BEYOND = 16  # connections above the associations that may be: they are told so
 _BEYOND_OF_ONE = 8
 
-Wrap = Callable[[socket.socket], socket.socket]
-"""Makes a TLS connection of an accepted one; raises OSError where the peer does not agree."""
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """A listening socket, and what makes TLS connections of those that it accepts."""
+
+    listener: socket.socket
+    wrap: Wrap | None
+
+    @property
+    def port(self) -> int:
+        return int(self.listener.getsockname()[1])
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -53,7 +65,8 @@ class Receiver:
     """A C-STORE and C-ECHO provider, and what `services` add.
 
     `listener` replaces the options' host and port; counters are kept under `tallies`. No thread
-    is started before `start`, so that a process may fork in between.
+    is started before `start`, so that a process may fork in between. Raises OSError, and
+    ConfigError where the files of TLS are of no use.
     """
 
     def __init__(
@@ -66,7 +79,6 @@ class Receiver:
         tallies: Path,
         services: Sequence[Service] = (),
         listener: socket.socket | None = None,
-        wrap: Wrap | None = None,
     ) -> None:
         self._options = options
         self._spool = spool
@@ -74,10 +86,12 @@ class Receiver:
         self._clock = clock
         self._services = {uid: one for one in services for uid in one.sop_class_uids}
         self._tallies = tallies
-        self._listener = listener or listen(options.host, options.port)
-        self._listener.settimeout(0)  # another process may be quicker to accept
-        self._wrap = wrap
-        self.port = int(self._listener.getsockname()[1])
+        self._refusals = RefusalLog(clock)
+        self._doors = tuple(_doors(options, listener))
+        for door in self._doors:
+            door.listener.settimeout(0)  # another process may be quicker to accept
+        self.port = self._doors[0].port
+        self.tls_port = self._doors[-1].port
         self._guard = threading.Condition()
         self._connections: dict[threading.Thread, tuple[Stream | None, str]] = {}
         self._of_one: Counter[str] = Counter()
@@ -102,9 +116,17 @@ class Receiver:
         self._lobby = Lobby(self._options, self._seats)
         self._house = House(
             lobby=self._lobby,
-            reception=Reception(self._options, self._spool, self._shelf, self._tally, self._clock),
+            reception=Reception(
+                self._options,
+                self._spool,
+                self._shelf,
+                tally=self._tally,
+                refusals=self._refusals,
+                clock=self._clock,
+            ),
             services=self._services,
             tally=self._tally,
+            refusals=self._refusals,
             clock=self._clock,
             max_pdu_length=self._options.max_pdu_length,
             timeout=self._options.network_timeout.total_seconds(),
@@ -116,12 +138,12 @@ class Receiver:
     def stop(self) -> None:
         """Accept nothing more, let running associations end for some seconds, break the rest."""
         if self._thread is None:
-            self._listener.close()
+            self._close_doors()
             return
         self._lobby.close()
         os.eventfd_write(self._wake, 1)
         self._thread.join()
-        self._listener.close()
+        self._close_doors()
         os.close(self._wake)
         with self._guard:
             self._guard.wait_for(lambda: not self._connections, _GRACE)
@@ -132,46 +154,65 @@ class Receiver:
         with self._guard:
             self._guard.wait_for(lambda: not self._connections, _GRACE)
         self._shelf.stop()
+        self._refusals.close()
         self._tally.close()
         self._seats.close()
         self._thread = None
 
+    def _close_doors(self) -> None:
+        for door in self._doors:
+            door.listener.close()
+
     def _accept_all(self) -> None:
         poll = select.poll()
-        poll.register(self._listener, select.POLLIN)
-        poll.register(self._wake, select.POLLIN)
+        doors = {door.listener.fileno(): door for door in self._doors}
+        for descriptor in (*doors, self._wake):
+            poll.register(descriptor, select.POLLIN)
         while True:
             ready = [descriptor for descriptor, _ in poll.poll(_TIDY)]
             self._tally.flush()
+            self._refusals.flush()
             if self._wake in ready:
                 return
-            if ready:
-                self._accept()
+            for descriptor in ready:
+                self._accept(doors[descriptor])
 
-    def _accept(self) -> None:
+    def _accept(self, door: _Door) -> None:
         try:
-            connection, address = self._listener.accept()
+            connection, address = door.listener.accept()
         except OSError:  # another process took it, the peer left, or we are out of descriptors
             return
         host = _address(address[0])
         thread = threading.Thread(
-            target=self._serve, args=(connection, host), name="association", daemon=True
+            target=self._serve, args=(connection, host, door.wrap), name="association", daemon=True
         )
         with self._guard:
             most, of_one = len(self._connections), self._of_one[host]
-            if (
-                most >= self._options.max_associations + _BEYOND
-                or of_one >= self._options.max_associations_per_peer + _BEYOND_OF_ONE
-            ):
-                connection.close()  # a stranger who says nothing must not take all places
-                return
-            self._connections[thread] = (None, host)
-            self._of_one[host] += 1
-        thread.start()
+            refusal = self._refusal(most, of_one)
+            if refusal is None:
+                self._connections[thread] = (None, host)
+                self._of_one[host] += 1
+        if refusal is None:
+            thread.start()
+        else:
+            connection.close()  # a stranger who says nothing must not take all places
+            self._tell(Event.ASSOCIATION_REJECTED, refusal.value, refusal.value, host)
 
-    def _serve(self, connection: socket.socket, host: str) -> None:
+    def _refusal(self, connections: int, of_one: int) -> Refusal | None:
+        """Return why one connection more would be too many."""
+        if connections >= self._options.max_associations + _BEYOND:
+            return Refusal.LIMIT
+        if of_one >= self._options.max_associations_per_peer + _BEYOND_OF_ONE:
+            return Refusal.PEER_LIMIT
+        return None
+
+    def _serve(self, connection: socket.socket, host: str, wrap: Wrap | None) -> None:
         try:
-            self._serve_wrapped(connection, host)
+            if wrap is not None:
+                connection = self._wrapped(connection, host, wrap)
+            self._serve_stream(connection, host)
+        except (OSError, ConnectionEnded):
+            pass
         finally:
             with suppress(OSError):
                 connection.close()
@@ -181,22 +222,37 @@ class Receiver:
                 self._of_one += Counter()  # drops who has none, so that addresses do not pile up
                 self._guard.notify_all()
 
-    def _serve_wrapped(self, connection: socket.socket, host: str) -> None:
-        timeout = self._options.network_timeout.total_seconds()
+    def _wrapped(self, connection: socket.socket, host: str, wrap: Wrap) -> socket.socket:
+        """Return the connection after its handshake. Raises OSError where there is none."""
         try:
-            if self._wrap is not None:
-                connection = self._wrap(connection)
-            stream = Stream(connection, timeout, self._clock.monotonic)
-        except OSError:  # the peer left, or does not agree to TLS
-            return
+            return wrap(connection)
+        except OSError as error:
+            self._tell(Event.TLS_REFUSED, reason_of(error), TLS_REFUSED, host)
+            raise
+
+    def _serve_stream(self, connection: socket.socket, host: str) -> None:
+        timeout = self._options.network_timeout.total_seconds()
+        stream = Stream(connection, timeout, self._clock.monotonic)
         with self._guard:
             self._connections[threading.current_thread()] = (stream, host)
         try:
             Session(self._house, stream, host).run()
-        except (OSError, ConnectionEnded):
-            pass
         finally:
             stream.close()
+
+    def _tell(self, event: Event, reason: str, what: str, host: str) -> None:
+        """Count and log a refusal of somebody who did not say his AE title yet."""
+        self._tally.count("", host, what)
+        self._refusals.tell(event, reason, calling_ae_title="", peer_address=host)
+
+
+def _doors(options: ReceiverOptions, listener: socket.socket | None) -> Iterator[_Door]:
+    """Yield what to listen on, the port with TLS last. Raises OSError, ConfigError."""
+    wrap = TlsDoor(options.tls.files) if options.tls is not None else None
+    if options.plain:
+        yield _Door(listener or listen(options.host, options.port), None)
+    if options.tls is not None:
+        yield _Door(listen(options.tls.host, options.tls.port), wrap)
 
 
 def _address(text: str) -> str:

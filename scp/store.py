@@ -16,6 +16,7 @@ from scp.filemeta import Provenance
 from scp.head import Fault, Identity, MalformedDataSet
 from scp.incoming import IncomingInstance
 from scp.options import ReceiverOptions
+from scp.refusals import RefusalLog
 from scp.shelves import KeepingShelf
 from scp.spool import Spool
 from scp.status import STATUSES, Outcome
@@ -76,13 +77,16 @@ class Reception:
         options: ReceiverOptions,
         spool: Spool,
         shelf: KeepingShelf,
+        *,
         tally: Tally,
+        refusals: RefusalLog,
         clock: Clock,
     ) -> None:
         self._options = options
         self._spool = spool
         self._shelf = shelf
         self._tally = tally
+        self._refusals = refusals
         self._clock = clock
         self._disk_is_low = False
         self._trash = memoryview(bytearray(_TRASH))
@@ -177,15 +181,14 @@ class Reception:
     def _refuse(self, caller: Caller, upload: Upload, outcome: Outcome, **fields: object) -> None:
         self._tally.count(caller.calling_ae_title, caller.address, outcome.value)
         uid = upload.command.sop_instance_uid
-        log_event(
+        self._refusals.tell(
             Event.INSTANCE_REFUSED,
-            level=logging.WARNING,
-            reason=outcome.value,
+            outcome.value,
+            calling_ae_title=caller.calling_ae_title,
+            peer_address=caller.address,
             status=f"{STATUSES[outcome].code:04X}",
             # What is no UID may be anything, so it is not written down.
             sop_instance_uid=uid if is_usable_uid(uid) else "",
-            calling_ae_title=caller.calling_ae_title,
-            peer_address=caller.address,
             size=upload.size,
             **fields,
         )

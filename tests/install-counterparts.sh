@@ -1,7 +1,7 @@
 #!/bin/sh
 # The programs that the tests talk to. Installs them where it may; else says what to install.
 set -eu
-PACKAGES="dcmtk dicom3tools orthanc orthanc-dicomweb chromium postgresql procps systemd"
+PACKAGES="dcmtk dicom3tools orthanc orthanc-dicomweb chromium postgresql procps strace systemd"
 
 missing=""
 for package in $PACKAGES; do

@@ -2,7 +2,7 @@
 
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from io import BytesIO
@@ -20,6 +20,7 @@ from appliance.core.log import Event
 from appliance.core.model import ReceivedInstance
 from scp.options import AllowedPeer, ReceiverOptions
 from scp.server import Receiver
+from scp.services import Service
 from scp.spool import Spool
 from tests.counterparts import HOST, wait_until
 
@@ -50,11 +51,14 @@ class Told:
 class Running:
     """A receiver and what it left behind."""
 
-    def __init__(self, root: Path, options: ReceiverOptions) -> None:
+    def __init__(
+        self, root: Path, options: ReceiverOptions, services: Sequence[Service] = ()
+    ) -> None:
         self.spool = Spool(root)
+        self.tallies = root / "tallies"
         self.sink = Told()
         self.receiver = Receiver(
-            options, self.spool, self.sink, SystemClock(), tallies=root / "tallies"
+            options, self.spool, self.sink, SystemClock(), tallies=self.tallies, services=services
         )
         self.port = self.receiver.port
 

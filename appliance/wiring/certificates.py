@@ -11,6 +11,8 @@ from appliance.core.tls import TlsFiles, expires
 from appliance.settings.model import Settings
 from appliance.wiring.nodes import tls_of
 
+RECEIVER_TLS = "receiver.tls"
+
 _WARN = timedelta(days=30)
 
 
@@ -18,7 +20,7 @@ def server_files(settings: Settings) -> Mapping[str, TlsFiles]:
     """Return the files of each door that has TLS."""
     found = {}
     if (door := settings.receiver.tls) is not None:
-        found["receiver.tls"] = TlsFiles(
+        found[RECEIVER_TLS] = TlsFiles(
             certificate=door.certificate, key=door.key, trusted=door.client_ca
         )
     if (web := settings.web.tls) is not None:

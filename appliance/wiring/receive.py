@@ -7,11 +7,13 @@ from appliance.core.model import ReceivedInstance
 from appliance.core.ports import Role, Wakeup
 from appliance.service import Service, Stop
 from appliance.settings.model import Settings
+from appliance.wiring.certificates import RECEIVER_TLS, server_files
 from appliance.wiring.site import Site
 from scp.announcing import Availability, Desk, PerformedSteps
+from scp.commitment import StorageCommitment
 from scp.crew import Crew
 from scp.notices import Notices
-from scp.options import AllowedPeer, ReceiverOptions
+from scp.options import AllowedPeer, ReceiverOptions, TlsOptions
 from scp.server import Receiver
 from scp.services import Service as ProvidedService
 from scp.step_states import StepStates
@@ -51,7 +53,9 @@ def services(site: Site) -> tuple[ProvidedService, ...]:
     settings = site.settings
     notices = Notices(site.folders.spool, refuse_below_bytes=settings.receiver.disk.refuse_below)
     desk = Desk(notices, site.clock, lambda: site.wakeup.wake(Role.ORCHESTRATE))
-    return (PerformedSteps(desk, StepStates(site.folders.spool)), Availability(desk))
+    asking = [peer.ae_title for peer in settings.receiver.peers if peer.commitment]
+    always = (PerformedSteps(desk, StepStates(site.folders.spool)), Availability(desk))
+    return (*always, StorageCommitment(desk, asking)) if asking else always
 
 
 def _of_several(receiver: Receiver, processes: int) -> Service:
@@ -98,4 +102,14 @@ def receiver_options(settings: Settings) -> ReceiverOptions:
         network_timeout=receiver.network_timeout,
         accept_unknown_peers=receiver.accept_unknown_peers,
         durability=receiver.durability,
+        tls=_tls_options(settings),
+        plain=receiver.tls is None or not receiver.tls.only,
     )
+
+
+def _tls_options(settings: Settings) -> TlsOptions | None:
+    tls = settings.receiver.tls
+    if tls is None:
+        return None
+    files = server_files(settings)[RECEIVER_TLS]
+    return TlsOptions(host=tls.listen.host, port=tls.listen.port, files=files)

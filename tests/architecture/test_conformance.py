@@ -1,18 +1,80 @@
-"""The conformance statement's tables are the code's."""
+"""The papers for peers say what the code says: conformance statement and onboarding page."""
 
 import re
+import shlex
+from pathlib import Path
 
-from appliance.documents import ROOT, conformance_statement
-from appliance.peers import conformance as asking
-from scp import conformance as receiving
+import pytest
+import typer.main
+from pydicom.uid import UID
+
+from appliance.cli.main import command_line
+from appliance.core.model import CommitmentFailure
+from appliance.documents import ROOT, filled, tables
+from appliance.settings.document import settings_schema
+from scp.advice import ANSWERED, NOT_COMMITTED, NOTIFIED, REJECTED
+from scp.announcing import Availability, PerformedSteps
+from scp.association import REJECTIONS, Refusal
+from scp.commitment import StorageCommitment
+from scp.conformance import NOTICES
+from scp.elements import NStatus
+from scp.services import Service
+from scp.status import STATUSES, Outcome
+from tests.counterparts import HOST, run_tool
+from tests.receiving import receiver
+
+PAPERS = ("docs/CONFORMANCE.md", "docs/ONBOARDING.md")
+ONBOARDING = (ROOT / "docs/ONBOARDING.md").read_text()
+TEXTS = "\n".join((ROOT / name).read_text() for name in PAPERS)
 
 
-def test_the_tables_of_the_conformance_statement_are_made_from_the_code() -> None:
-    text = (ROOT / "docs/CONFORMANCE.md").read_text()
-    assert text == conformance_statement(), "run `make docs`"
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_tables_of_a_paper_are_made_from_the_code(name: str) -> None:
+    assert (ROOT / name).read_text() == filled(name), "run `make docs`"
 
 
-def test_the_conformance_statement_shows_every_table() -> None:
-    text = (ROOT / "docs/CONFORMANCE.md").read_text()
-    shown = re.findall(r"<!-- begin ([\w-]+) -->", text)
-    assert sorted(shown) == sorted({**receiving.tables(), **asking.tables()})
+def test_the_papers_show_every_table() -> None:
+    assert sorted(re.findall(r"<!-- begin ([\w-]+) -->", TEXTS)) == sorted(tables())
+
+
+def test_every_refusal_says_what_to_do() -> None:
+    assert set(REJECTED) == set(REJECTIONS) == set(Refusal)
+    assert set(ANSWERED) == set(STATUSES) == set(Outcome)
+    assert set(NOTIFIED) == set(NStatus)
+    assert set(NOT_COMMITTED) == set(CommitmentFailure)
+
+
+def test_every_service_is_in_the_statement() -> None:
+    services: set[type[Service]] = {PerformedSteps, Availability, StorageCommitment}
+    assert {notice.service for notice in NOTICES} == services
+
+
+def test_every_sop_class_and_syntax_has_a_name() -> None:
+    uids = re.findall(r"^\| ([^|]+) \| `([\d.]+)` \|", TEXTS, re.MULTILINE)
+    assert len(uids) > 200
+    assert not [uid for name, uid in uids if name == uid]
+    assert all(UID(uid).is_valid for _, uid in uids)
+
+
+@pytest.mark.parametrize(
+    "words", sorted(set(re.findall(r"`([a-z]+\.(?:\*\.)?[a-z_]+)(?:\[\]\.\w+)?`", TEXTS)))
+)
+def test_a_setting_of_the_papers_exists(words: str) -> None:
+    section, _, key = words.replace("*.", "").partition(".")
+    schema = settings_schema()
+    assert f'"{section}": {{' in schema, section
+    assert f'"{key}": {{' in schema, key
+
+
+@pytest.mark.parametrize("words", sorted(set(re.findall(r"(?:^    |`)appliance (\w+)", TEXTS))))
+def test_a_command_of_the_papers_exists(words: str) -> None:
+    group = typer.main.get_command(command_line(""))
+    assert words in group.commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("line", re.findall(r"(?m)^    (echoscu -v -aet MR01 .*)$", ONBOARDING))
+def test_the_echo_of_the_onboarding_page_is_answered(line: str, tmp_path: Path) -> None:
+    with receiver(tmp_path) as running:
+        said = line.replace("appliance.example.org", HOST).replace("11112", str(running.port))
+        name, *arguments = shlex.split(said.replace("MR01", "ECHOSCU"))
+        assert "Received Echo Response (Success)" in run_tool(name, *arguments)
