@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,6 +42,12 @@ def coerced(images: Sequence[Dataset], **attributes: object) -> list[Dataset]:
     return copies
 
 
+def resend(world: IntakeWorld, images: Sequence[Dataset], **how: Any) -> tuple[str, ...]:
+    """Receive them a moment later than all before."""
+    world.clock.advance(timedelta(milliseconds=1))
+    return world.receive(images, **how)
+
+
 def study(world: IntakeWorld) -> StudyRow:
     row = world.store.studies.get(STUDY)
     assert row is not None
@@ -60,7 +67,7 @@ def test_a_corrected_header_counts_from_now_on_and_runs_nothing_again(world: Int
     before = world.receive(images)
     world.pass_time(QUIET)
     (job,) = world.jobs()
-    after = world.receive(coerced(images, AccessionNumber="B2"), calling=PACS)
+    after = resend(world, coerced(images, AccessionNumber="B2"), calling=PACS)
     world.pass_time(QUIET)
     assert world.jobs() == (job,)
     assert current(world) == set(after)
@@ -81,7 +88,7 @@ def test_a_result_made_under_the_earlier_identity_is_known(world: IntakeWorld) -
     (job,) = world.jobs()
     assert world.store.studies.identity_changes(STUDY) == {}
     changed = {"AccessionNumber": "B2", "PatientID": "CORRECTED", "PatientName": "Other^Name"}
-    world.receive(coerced(images[:1], **changed), calling=PACS)
+    resend(world, coerced(images[:1], **changed), calling=PACS)
     world.step_to_the_end()
     assert world.store.studies.identity_changes(STUDY) == {
         job.job_id: (
@@ -97,7 +104,7 @@ def test_a_header_that_only_says_more_is_no_other_identity(world: IntakeWorld) -
     world.receive(images)
     world.pass_time(QUIET)
     more = {"InstitutionName": "Example", "PatientName": "SYNTHETIC^PATIENT^^"}
-    world.receive(coerced(images, **more), calling=PACS)
+    resend(world, coerced(images, **more), calling=PACS)
     world.step_to_the_end()
     assert world.store.studies.identity_changes(STUDY) == {}
 
@@ -108,7 +115,7 @@ def test_a_run_that_begins_after_the_correction_uses_the_corrected_files(
     images = head()
     world.receive(images)
     world.step()
-    after = world.receive(coerced(images, AccessionNumber="B2"), calling=PACS)
+    after = resend(world, coerced(images, AccessionNumber="B2"), calling=PACS)
     world.pass_time(QUIET)
     (job,) = world.jobs()
     assert {item.spool_name for item in job.inputs} == set(after)
@@ -121,9 +128,9 @@ def test_the_source_that_the_settings_name_counts_even_if_it_came_first(
     world.identity_from = (PACS,)
     world.restart()
     images = head()
-    from_pacs = world.receive(coerced(images, AccessionNumber="B2"), calling=PACS)
+    from_pacs = resend(world, coerced(images, AccessionNumber="B2"), calling=PACS)
     world.step_to_the_end()
-    from_modality = world.receive(images)
+    from_modality = resend(world, images)
     world.pass_time(QUIET)
     assert current(world) == set(from_pacs)
     assert here(world, *from_modality)
@@ -135,8 +142,8 @@ def test_the_source_that_the_settings_name_counts_even_if_it_came_first(
 def test_two_versions_in_one_batch_are_compared_as_well(world: IntakeWorld) -> None:
     images = head()
     world.receive(images)
-    after = world.receive(coerced(images, AccessionNumber="B2"), calling=PACS)
-    last = world.receive(coerced(images, AccessionNumber="B3"), calling=PACS)
+    after = resend(world, coerced(images, AccessionNumber="B2"), calling=PACS)
+    last = resend(world, coerced(images, AccessionNumber="B3"), calling=PACS)
     world.step_to_the_end()
     assert current(world) == set(last)
     assert here(world, *after)
@@ -153,7 +160,7 @@ def test_the_same_pixels_in_another_transfer_syntax_are_the_same_image(
     copies = coerced(images, AccessionNumber="B2")
     for copy in copies:
         in_syntax(copy, syntax)
-    after = world.receive(copies, calling=PACS)
+    after = resend(world, copies, calling=PACS)
     world.step_to_the_end()
     assert current(world) == set(after)
     assert world.store.studies.doubts(STUDY).sentence() == ""
@@ -181,7 +188,7 @@ def test_another_image_under_the_same_uid_holds_the_route_and_both_are_kept(
 ) -> None:
     images = head()
     before = world.receive(images)
-    (other,) = world.receive(coerced(images[:1], **change), calling=PACS)
+    (other,) = resend(world, coerced(images[:1], **change), calling=PACS)
     world.pass_time(QUIET)
     assert world.state() is RouteState.HELD
     assert "same SOP Instance UID with another image" in world.status().reason
@@ -195,7 +202,7 @@ def test_another_image_under_the_same_uid_holds_the_route_and_both_are_kept(
 def test_a_person_may_let_a_doubtful_study_go_on(world: IntakeWorld) -> None:
     images = head()
     before = world.receive(images)
-    world.receive(coerced(images[:1], PixelData=bytes(512)), calling=PACS)
+    resend(world, coerced(images[:1], PixelData=bytes(512)), calling=PACS)
     world.pass_time(QUIET)
     world.store.routes.release(STUDY, "brain", "somebody")
     world.pass_time(QUIET)
@@ -210,7 +217,7 @@ def test_pixels_that_nobody_can_decode_are_another_image(world: IntakeWorld) -> 
     (copy,) = coerced(images[:1])
     copy.compress(RLELossless, generate_instance_uid=False)
     copy.PixelData = copy.PixelData[:-40] + bytes(32) + copy.PixelData[-8:]
-    world.receive([copy], calling=PACS)
+    resend(world, [copy], calling=PACS)
     world.pass_time(QUIET)
     assert world.state() is RouteState.HELD
 
@@ -219,7 +226,7 @@ def test_an_object_without_pixels_holds_nothing(world: IntakeWorld) -> None:
     world.receive(head())
     report = encapsulated_pdf(StudyInstanceUID=STUDY)
     world.receive([report])
-    world.receive(coerced([report], EncapsulatedDocument=b"%PDF-2.0\n "), calling=PACS)
+    resend(world, coerced([report], EncapsulatedDocument=b"%PDF-2.0\n "), calling=PACS)
     world.pass_time(QUIET)
     assert len(world.jobs()) == 1
 
@@ -227,7 +234,7 @@ def test_an_object_without_pixels_holds_nothing(world: IntakeWorld) -> None:
 def test_a_study_of_two_patients_is_held_and_both_are_kept(world: IntakeWorld) -> None:
     images = head()
     names = world.receive(images[:2])
-    names += world.receive(coerced(images[2:], PatientID="SOMEBODY-ELSE"))
+    names += resend(world, coerced(images[2:], PatientID="SOMEBODY-ELSE"))
     world.pass_time(QUIET)
     assert world.state() is RouteState.HELD
     assert "2 different patients" in world.status().reason
@@ -250,7 +257,7 @@ def test_a_study_whose_other_patient_was_corrected_goes_on(world: IntakeWorld) -
     world.receive([*images[:2], *wrong])
     world.pass_time(QUIET)
     assert world.state() is RouteState.HELD
-    world.receive(images[2:])
+    resend(world, images[2:])
     world.pass_time(QUIET)
     assert len(world.jobs()) == 1
 
@@ -260,8 +267,9 @@ def test_a_correction_that_comes_image_by_image_beside_the_originals_is_no_secon
 ) -> None:
     images = head()
     copies = coerced(images, PatientID="CORRECTED")
-    for pair in zip(images, copies, strict=True):
-        world.receive(pair)
+    for image, copy in zip(images, copies, strict=True):
+        world.receive([image])
+        resend(world, [copy])
     world.pass_time(QUIET)
     assert world.state() is RouteState.CLOSED
     assert len(world.jobs()) == 1
@@ -310,7 +318,7 @@ def test_a_correction_of_an_image_that_is_no_longer_kept_takes_its_place(
     world.pass_time(QUIET)
     for one in world.store.studies.instances(STUDY):
         world.spool.remove(one.spool_name)
-    after = world.receive(coerced(images, AccessionNumber="B2"), calling=PACS)
+    after = resend(world, coerced(images, AccessionNumber="B2"), calling=PACS)
     world.step_to_the_end()
     assert current(world) == set(after)
     assert len(world.jobs()) == 1
