@@ -1,5 +1,6 @@
 """What is said to a peer that asks for storage commitment, and what follows for retention."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import wait
 from datetime import timedelta
@@ -24,6 +25,7 @@ from scp.notices import Notice, Notices
 from tests.announcements import encoded
 from tests.builders import mr_slices
 from tests.commitments import request
+from tests.counterparts import wait_until
 from tests.store.intake_world import IntakeWorld
 from tests.store.world import SteppedClock
 
@@ -39,6 +41,9 @@ class Modality:
         self.answers: list[CommitmentReport] = []
         self.is_off = False
         self.refuses = ""
+        self.inside: list[str] = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
         self._world = world
         self.start()
 
@@ -56,6 +61,8 @@ class Modality:
         raise PeerError("US02 does not answer")
 
     def _take(self, answer: CommitmentReport) -> None:
+        self.inside.append(answer.transaction_uid)
+        self.may_go_on.wait(20)
         if self.is_off or answer.transaction_uid == self.refuses:
             raise PeerError("MR01 does not answer")
         self.answers.append(answer)
@@ -224,6 +231,37 @@ def test_a_peer_that_may_no_longer_ask_does_not_hold_the_others(
     modality.pass_time()
     assert len(modality.answers) == 1
     assert modality.notices.names() == ()
+
+
+def test_a_peer_gets_one_answer_at_a_time(world: IntakeWorld, modality: Modality) -> None:
+    slices = mr_slices(slices=1)
+    world.receive(slices)
+    world.step()
+    for _ in range(3):
+        modality.ask(request(*uids(slices)))
+    modality.may_go_on.clear()
+    for _ in range(3):
+        modality.committer.step()
+    wait_until(lambda: modality.inside)
+    modality.committer.step()
+    assert len(modality.inside) == 1
+    modality.may_go_on.set()
+    for _ in range(3):
+        modality.pass_time()
+    assert len(modality.answers) == 3
+    assert len(modality.inside) == 3
+
+
+def test_what_retention_is_deleting_just_now_is_not_committed(
+    world: IntakeWorld, modality: Modality, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slices = mr_slices(slices=1)
+    world.receive(slices)
+    world.step()
+    monkeypatch.setattr(world.store.keeping, "keep", lambda files, until: frozenset())
+    modality.ask(request(*uids(slices)))
+    modality.pass_time()
+    assert modality.answers[0].committed == ()
 
 
 def test_other_notices_are_left_alone(world: IntakeWorld, modality: Modality) -> None:
