@@ -204,6 +204,11 @@ class Destination(Document):
     tls: NodeTlsSettings | None = Field(
         default=None, description="TLS to it (BCP 195 profile). Without it, all goes in clear."
     )
+    retrieve: Literal["move", "get"] = Field(
+        default="move",
+        description="How studies are fetched from it: C-MOVE, for which it must know our AE title, "
+        "host and port, or C-GET, which few archives offer.",
+    )
     check_identity: bool = Field(
         default=True,
         description="Whether it is asked just before sending (C-FIND) if the study still belongs "
