@@ -75,6 +75,7 @@ class IntakeOptions:
     pipelines: Mapping[str, PipelineRelease]
     time_zone: ZoneInfo  # of StudyDate and StudyTime that carry none
     poll: timedelta = timedelta(seconds=1)  # the net where a wake-up got lost
+    pace: timedelta = timedelta(seconds=1)  # while images stream in, a study is looked at so often
     ask_counts_every: timedelta = timedelta(seconds=15)  # at most, for one study
     ask_for_held_every: timedelta = timedelta(minutes=5)  # whether a count is right by now
 
@@ -92,8 +93,7 @@ class RetentionOptions:
     keep_at_least: timedelta = timedelta(hours=1)  # even when the disk is full
 
 
-# For two days; a modality that was off for longer asks again.
-_REPORT = Backoff(first=timedelta(seconds=5), longest=timedelta(minutes=10), attempts=290)
+_REPORT = Backoff(first=timedelta(seconds=5), longest=timedelta(minutes=10), attempts=1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,4 +103,5 @@ class CommitmentOptions:
     keep: timedelta  # from the answer on, whatever age and disk say
     wait: timedelta = timedelta(minutes=1)  # for instances that are not here yet
     wait_for_index: timedelta = timedelta(minutes=10)  # while received ones are not indexed
-    retry: Backoff = _REPORT
+    retry: Backoff = _REPORT  # of a peer that does not take answers
+    patience: timedelta = timedelta(days=2)  # with one request; a modality asks again

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _PENDING = (0xFF00, 0xFF01)
 _LONGEST_IDENTIFIER = 4 * 1024**2  # of a response; a list of 60,000 UIDs
-_MOST_OFFERED = 127  # presentation contexts beside the query's own
+MOST_OFFERED = 127  # presentation contexts beside the query's own
 _PATIENCE = 600.0  # seconds between two answers: archives on tape take minutes
 _PROCESSING_FAILURE = 0x0110
 _UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -116,8 +116,8 @@ def get(
     model, identifier = StudyRootQueryRetrieveInformationModelGet, _identifier(wanted)
     # One syntax a context: else the node would choose one before it knows what it has, and
     # encode anew what it has in another.
-    contexts = [build_context(uid, [syntax]) for uid, syntax in offer[:_MOST_OFFERED]]
-    classes = dict.fromkeys(uid for uid, _ in offer[:_MOST_OFFERED])
+    contexts = [build_context(uid, [syntax]) for uid, syntax in offer[:MOST_OFFERED]]
+    classes = dict.fromkeys(uid for uid, _ in offer[:MOST_OFFERED])
     roles = [build_role(uid, scp_role=True) for uid in classes]
     with associated(node, [build_context(model), *contexts], roles) as association:
         if not any(cx.abstract_syntax == model for cx in association.accepted_contexts):

@@ -146,6 +146,18 @@ class ReceiverSettings(Document):
     )
 
 
+class IntakeSettings(Document):
+    """What becomes of what was received, before any route looks at it."""
+
+    identity_from: tuple[AeTitle, ...] = Field(
+        default=(),
+        description="Calling AE titles whose headers count where one image comes from several "
+        "nodes with different headers, the most trusted first, for instance the PACS. All others "
+        "come after them. Among equals the latest counts: a correction comes after what it "
+        "corrects.",
+    )
+
+
 class Retention(Document):
     """How long things are kept. Nothing that a job or a delivery still needs is deleted."""
 
@@ -203,6 +215,11 @@ class Destination(Document):
     address: Address = Field(description="Its host and port.")
     tls: NodeTlsSettings | None = Field(
         default=None, description="TLS to it (BCP 195 profile). Without it, all goes in clear."
+    )
+    retrieve: Literal["move", "get"] = Field(
+        default="move",
+        description="How studies are fetched from it: C-MOVE, for which it must know our AE title, "
+        "host and port, or C-GET, which few archives offer.",
     )
     check_identity: bool = Field(
         default=True,

@@ -102,7 +102,8 @@ class RouteSettings(Document):
     max_age: Duration = Field(
         default=timedelta(days=2),
         gt=timedelta(0),
-        description="Studies whose study date is older count as backfill.",
+        description="Studies whose study date is older count as backfill, and so do all that were "
+        "not sent to us: fetched or imported.",
     )
     backfill: Literal["skip", "shadow", "send"] = Field(
         default="shadow",

@@ -4,6 +4,7 @@ site.py       an installation, opened: folders, secrets, spool, store (store.py)
 roles.py      which module makes which role
 receive.py, intake.py, work.py, deliver.py, web.py, schedule.py   a role each
 catalogue.py  the pipelines that the settings name
+doors.py      fetching and importing
 nodes.py      other DICOM nodes, as rooms ask for them
 forms.py      the feedback forms
 readers.py    accounts and links

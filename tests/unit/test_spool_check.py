@@ -192,6 +192,21 @@ def test_a_damaged_notice_is_told(site: Site) -> None:
     assert list(check(site)) == [(Kind.NOTICE, f"notices/{bad}")]
 
 
+def test_a_slot_of_the_journal_that_is_neither_free_nor_whole_is_told(site: Site) -> None:
+    journal = Journal(site.spool.journal_folder)
+    shelf = JournalShelf(site.spool, journal, Told())
+    for number in (1, 2):
+        data, provenance = sample(number)
+        incoming = IncomingInstance(provenance, shelf)
+        incoming.write(data)
+        incoming.commit(incoming.identity(), NOW)
+    journal.close()  # as a killed process does: both slots are full
+    assert check(site) == {}, "they are whole; the receiver files them when it starts"
+    slot = site.spool.journal_folder / "0" / "slot-0001"
+    turn_a_bit(slot, 4096 + 1000)
+    assert list(check(site)) == [(Kind.JOURNAL, "journal/0/slot-0001")]
+
+
 def test_the_pace_is_kept() -> None:
     class Still:
         def monotonic(self) -> float:
@@ -237,15 +252,3 @@ def test_the_command_says_it_and_changes_nothing(
     assert "2 wrong; nothing was changed" in said
     assert sorted(site.folders.spool.rglob("*")) == before
     assert run(["check", "--spool", "--rate", "fast", "-c", config]) == 2
-
-
-def test_what_a_dead_receiver_left_in_its_journal_is_told(site: Site) -> None:
-    journal = Journal(site.spool.journal_folder)
-    shelf = JournalShelf(site.spool, journal, Told())
-    data, provenance = sample()
-    incoming = IncomingInstance(provenance, shelf)
-    incoming.write(data)
-    incoming.commit(incoming.identity(), NOW)
-    assert check(site) == {}  # a living one files it soon
-    journal.close()
-    assert set(check(site)) == {(Kind.IN_JOURNAL, "journal/0/slot-0001")}
