@@ -90,6 +90,7 @@ def receiver_options(settings: Settings) -> ReceiverOptions:
                 ae_title=peer.ae_title,
                 networks=(str(peer.address),),
                 accept_private_storage=peer.accept_private_storage,
+                certificate=peer.certificate,
             )
             for peer in receiver.peers
         ),

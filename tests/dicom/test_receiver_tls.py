@@ -49,10 +49,10 @@ def secured(
         yield running
 
 
-def tls_echo(port: int, ca: Path, own: Issued | None = None) -> int:
+def tls_echo(port: int, ca: Path, own: Issued | None = None, calling: str = "ECHOSCU") -> int:
     """C-ECHO with DCMTK; the exit code."""
     shown = ["+tls", own.key, own.certificate] if own else ["+tla"]
-    command = [tool("echoscu"), *shown, "+cf", ca, "-aet", "ECHOSCU", "-aec", "APPLIANCE"]
+    command = [tool("echoscu"), *shown, "+cf", ca, "-aet", calling, "-aec", "APPLIANCE"]
     done = subprocess.run(
         [*map(str, command), HOST, str(port)], capture_output=True, timeout=30, check=False
     )
@@ -120,6 +120,20 @@ def test_a_certificate_is_asked_for_where_the_site_says_so_and_else_not(
     assert sum(peer.counts.get("tls refused", 0) for peer in read_tallies(running.tallies)) == 2
     with secured(tmp_path / "does-not", ours) as running:
         assert tls_echo(running.receiver.tls_port, site.ca) == 0
+
+
+@pytest.mark.parametrize("strangers", [False, True])
+def test_an_ae_title_that_is_bound_to_a_certificate_comes_with_that_one_alone(
+    tmp_path: Path, site: Certificates, ours: Issued, scanner: Issued, *, strangers: bool
+) -> None:
+    other = site.issue("other")
+    with secured(tmp_path, ours, site.ca, accept_unknown_peers=strangers) as running:
+        port = running.receiver.tls_port
+        assert tls_echo(port, site.ca, scanner, "BOUND") == 0
+        assert tls_echo(port, site.ca, other, "BOUND") != 0
+        assert tls_echo(port, site.ca, other) == 0
+        with pytest.raises(AssertionError, match="No Reason"):
+            echoscu(running.port, calling="BOUND")
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
