@@ -13,6 +13,7 @@ from appliance.wiring.catalogue import installed
 from appliance.wiring.forms import load_forms
 from appliance.wiring.lookout import lookout
 from appliance.wiring.site import Site
+from appliance.wiring.stow import with_stow
 from feedback.options import WebOptions
 from feedback.server import WebServer
 from feedback.site import WebSources
@@ -24,7 +25,7 @@ _IDLE = timedelta(seconds=1)
 def build(site: Site, _stop: Stop) -> Service:
     """Return the role; its port is open."""
     options = web_options(site)
-    server = WebServer(options, application(site, options))
+    server = WebServer(options, with_stow(site, application(site, options)))
     server.start()
     return Service(role=Role.WEB, step=partial(_check_alive, server), close=server.stop)
 
