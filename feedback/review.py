@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from appliance.core.log import Event
 from appliance.core.model import FeedbackEntry, Finding, Job, Reason, RouteDecision, Segment
 from appliance.core.states import DeliveryState, JobState, RouteState
 from feedback.forms import Form, spoken
@@ -13,6 +12,7 @@ from feedback.site import WebSources
 from feedback.status import (
     ACTIVE,
     Status,
+    late_words,
     latest_decisions,
     newest_runs,
     of_delivery,
@@ -182,7 +182,7 @@ class Reviewer:
 
     def _routes(self, study_uid: str, with_jobs: set[str]) -> tuple[RouteView, ...]:
         decided = latest_decisions(self._store.decisions.of_study(study_uid))
-        late = self._late(study_uid)
+        late = late_words(self._store.events.of_study(study_uid))
         views = []
         for route in self._store.routes.of_study(study_uid):
             stored = decided.get(route.route)
@@ -199,14 +199,6 @@ class Reviewer:
                 )
             )
         return tuple(views)
-
-    def _late(self, study_uid: str) -> Mapping[str, str]:
-        """Return what was told last of late images of each route."""
-        return {
-            str(one.fields.get("route")): "{count} of an input series {reason}".format(**one.fields)
-            for one in self._store.events.of_study(study_uid)
-            if one.event is Event.ROUTE_LATE
-        }
 
 
 def choose(jobs: Sequence[Job], job_id: int | None) -> Job | None:

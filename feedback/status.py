@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from appliance.core.log import Event
 from appliance.core.model import Delivery, Job
 from appliance.core.states import DeliveryState, JobState, RouteState
 from results_store.routes import RouteStatus, StoredDecision
+from results_store.trail import StoredEvent
 
 
 class Mood(StrEnum):
@@ -119,6 +121,15 @@ def newest_runs(jobs: Sequence[Job]) -> tuple[Job, ...]:
 def latest_decisions(decisions: Sequence[StoredDecision]) -> dict[str, StoredDecision]:
     """Return each route's last decision."""
     return {stored.decision.route: stored for stored in decisions}
+
+
+def late_words(events: Sequence[StoredEvent]) -> dict[str, str]:
+    """Return what was told last of late images of each route."""
+    return {
+        str(one.fields.get("route")): "{count} of an input series {reason}".format(**one.fields)
+        for one in events
+        if one.event is Event.ROUTE_LATE
+    }
 
 
 def of_delivery(delivery: Delivery) -> Status:

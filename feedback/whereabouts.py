@@ -14,6 +14,7 @@ from appliance.core.uids import is_usable_uid
 from feedback.status import (
     Mood,
     Status,
+    late_words,
     latest_decisions,
     of_delivery,
     of_job,
@@ -21,12 +22,14 @@ from feedback.status import (
     of_study,
     signal_words,
 )
+from results_store.announcements import Kind
 from results_store.overview import Arrivals
 from results_store.routes import RouteStatus, StoredDecision
 from results_store.store import Store
 from results_store.studies import StudyRow
 
 _MOST_FOUND = 20
+_ANNOUNCED = {Kind.MPPS: "procedure step", Kind.IAN: "images announced as"}
 _PROOFS = {
     "c-find": "found at the destination by C-FIND",
     "none": "its answer, success; nothing more is asked",
@@ -78,6 +81,18 @@ class SeriesLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnnouncedLine:
+    """What a modality or an archive announced: how many images it lists, and how many are here."""
+
+    kind: str  # "mpps" or "ian"
+    words: str
+    calling_ae_title: str
+    listed: int
+    here: int
+    announced_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouteLine:
     """What one route does with the study, or why nothing."""
 
@@ -88,6 +103,7 @@ class RouteLine:
     deadline: datetime | None  # when it is held, or goes on with what is there
     closed_at: datetime | None
     closed_by: str  # in words
+    late: str  # what came after its jobs were queued, in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +153,7 @@ class Whereabouts:
     images: int
     not_yet_indexed: int
     series: tuple[SeriesLine, ...]
+    announced: tuple[AnnouncedLine, ...]
     routes: tuple[RouteLine, ...]
     runs: tuple[RunLine, ...]  # oldest first
     deliveries: tuple[DeliveryLine, ...]
@@ -162,6 +179,7 @@ def whereabouts(store: Store, study_uid: str, rules: Rules, spool: InSpool) -> W
     jobs = store.jobs.of_study(study_uid)
     routes = store.routes.of_study(study_uid)
     decisions = store.decisions.of_study(study_uid)
+    late = late_words(store.events.of_study(study_uid))
     return Whereabouts(
         study_instance_uid=study_uid,
         accession_number=study.accession_number,
@@ -171,7 +189,8 @@ def whereabouts(store: Store, study_uid: str, rules: Rules, spool: InSpool) -> W
         images=study.instance_count,
         not_yet_indexed=spool.not_yet_indexed,
         series=series_lines(store.overview.arrivals(study_uid)),
-        routes=route_lines(study, routes, decisions, jobs, rules),
+        announced=_announced(store, study_uid),
+        routes=_routes(study, routes, decisions, jobs, _Told(rules=rules, late=late)),
         runs=tuple(_run(job) for job in sorted(jobs, key=lambda job: job.job_id)),
         deliveries=tuple(_sending(one, rules) for one in store.deliveries.of_study(study_uid)),
         quarantined=spool.quarantined,
@@ -195,6 +214,7 @@ def _unindexed(study_uid: str, spool: InSpool) -> Whereabouts | None:
         images=0,
         not_yet_indexed=spool.not_yet_indexed,
         series=(),
+        announced=(),
         routes=(),
         runs=(),
         deliveries=(),
@@ -227,19 +247,43 @@ def _series(uid: str, arrivals: Sequence[Arrivals]) -> SeriesLine:
     )
 
 
-def route_lines(
+def _announced(store: Store, study_uid: str) -> tuple[AnnouncedLine, ...]:
+    here = {one.sop_instance_uid for one in store.studies.instances(study_uid)}
+    lines = []
+    for one in store.announcements.of_study(study_uid):
+        listed = frozenset().union(*one.listed.values())
+        lines.append(
+            AnnouncedLine(
+                kind=one.kind.value,
+                words=f"{_ANNOUNCED[one.kind]} {one.state.value}",
+                calling_ae_title=one.calling_ae_title,
+                listed=len(listed),
+                here=len(listed & here),
+                announced_at=one.announced_at,
+            )
+        )
+    return tuple(lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What all routes of a study share."""
+
+    rules: Rules
+    late: Mapping[str, str]  # by route
+
+
+def _routes(
     study: StudyRow,
     routes: Sequence[RouteStatus],
     decisions: Sequence[StoredDecision],
     jobs: Sequence[Job],
-    rules: Rules,
+    told: _Told,
 ) -> tuple[RouteLine, ...]:
-    """Return one line a route that has looked at the study."""
     decided = latest_decisions(decisions)
     ran = {job.route for job in jobs}
     return tuple(
-        _route(study, one, decided.get(one.route), rules, has_run=one.route in ran)
-        for one in routes
+        _route(study, one, decided.get(one.route), told, has_run=one.route in ran) for one in routes
     )
 
 
@@ -247,7 +291,7 @@ def _route(
     study: StudyRow,
     route: RouteStatus,
     decision: StoredDecision | None,
-    rules: Rules,
+    told: _Told,
     *,
     has_run: bool,
 ) -> RouteLine:
@@ -255,7 +299,7 @@ def _route(
     if has_run and route.state is RouteState.CLOSED:
         why = decision.decision.summary if decision else ""
         status = Status(mood=Mood.READY, words="Run; see below", why=why)
-    quiet = rules.quiet.get(route.route)
+    quiet = told.rules.quiet.get(route.route)
     is_open = route.state is RouteState.OPEN
     return RouteLine(
         route=route.route,
@@ -265,6 +309,7 @@ def _route(
         deadline=route.deadline if is_open else None,
         closed_at=route.closed_at,
         closed_by=signal_words(route.signal),
+        late=told.late.get(route.route, ""),
     )
 
 

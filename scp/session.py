@@ -114,10 +114,10 @@ class Session:
     def _associate(self) -> None:
         """Accept the caller, or answer a rejection and leave `_caller` None."""
         self._stream.set_timeout(min(self._house.timeout, _TO_ASSOCIATE))
-        kind, length, _ = self._read_header()
+        kind, length, came = self._read_header()
         if kind != PduType.ASSOCIATE_RQ:
             raise ProtocolViolation("no A-ASSOCIATE-RQ came first", AbortReason.UNEXPECTED_PDU)
-        request = negotiation.decode(self._read_whole(length))
+        request = negotiation.decode(self._read_whole(length, came))
         caller = Caller(
             calling_ae_title=request.calling_ae_title,
             called_ae_title=request.called_ae_title,
@@ -190,20 +190,24 @@ class Session:
         )
 
     def _read_header(self) -> tuple[int, int, int]:
-        """Return type and length of the next PDU, and how many bytes of it were read."""
-        came = 0
-        while came < pdu.PDU_HEADER.size:
-            came += self._stream.some(self._header[came:])
+        """Return type and length of the next PDU, and how many bytes of it were read.
+
+        Until its first byte a peer may be silent for the timeout; the rest has to come together.
+        """
+        came = self._stream.some(self._header)
+        if came < pdu.PDU_HEADER.size:
+            self._stream.fill(self._header[came : pdu.PDU_HEADER.size])
+            came = pdu.PDU_HEADER.size
         kind, length = pdu.PDU_HEADER.unpack_from(self._header)
         return kind, length, came
 
-    def _read_whole(self, length: int) -> bytes:
-        """Return the PDU of which the first bytes are in the header."""
+    def _read_whole(self, length: int, came: int) -> bytes:
+        """Return the PDU of which the first `came` bytes are in the header."""
         if not 68 <= length <= _LONGEST_REQUEST:
             raise ProtocolViolation("an A-ASSOCIATE-RQ of no possible length")
         whole = bytearray(6 + length)
-        whole[:_HEADERS] = self._header
-        self._stream.fill(memoryview(whole)[_HEADERS:])
+        whole[:came] = self._header[:came]
+        self._stream.fill(memoryview(whole)[came:])
         return bytes(whole)
 
     def _take_data(self, caller: Caller, length: int, came: int) -> None:

@@ -109,6 +109,9 @@ def study_lines(found: Whereabouts, zone: ZoneInfo) -> Iterator[str]:
     for stray in found.quarantined:
         sender = f"{stray.calling_ae_title} ({stray.peer_address})"
         yield _line("quarantine", f"{stray.sop_instance_uid} from {sender}: {stray.reason}")
+    for told in found.announced:
+        text = f"{told.words} by {told.calling_ae_title}, {_moment(told.announced_at, zone)}: "
+        yield _line("announced", f"{text}{told.listed} images listed, {told.here} of them here")
     for route in found.routes:
         yield _line("route", _route(route, zone))
     for run in found.runs:
@@ -131,6 +134,8 @@ def _route(line: RouteLine, zone: ZoneInfo) -> str:
     text = f"{line.route}: {_status(line.status)}"
     if line.closed_at:
         text += f" (decided {_moment(line.closed_at, zone)}: {line.closed_by})"
+    if line.late:
+        text += f"; late images: {line.late}"
     if line.quiet_until:
         text += f"; quiet time ends {_moment(line.quiet_until, zone)}"
     if line.deadline:

@@ -75,6 +75,7 @@ class IntakeOptions:
     pipelines: Mapping[str, PipelineRelease]
     time_zone: ZoneInfo  # of StudyDate and StudyTime that carry none
     poll: timedelta = timedelta(seconds=1)  # the net where a wake-up got lost
+    pace: timedelta = timedelta(seconds=1)  # while images stream in, a study is looked at so often
     ask_counts_every: timedelta = timedelta(seconds=15)  # at most, for one study
     ask_for_held_every: timedelta = timedelta(minutes=5)  # whether a count is right by now
 

@@ -37,9 +37,10 @@ class _Memory:
     not_before: datetime | None = None  # after a failure, or while images stream in
 
     def due(self) -> list[datetime]:
-        """Return when each route that waits for a time is to be looked at."""
-        moments = self.look_again.values()
-        return [max(at, self.not_before) if self.not_before else at for at in moments]
+        """Return when the study is to be looked at: for new images, for each route that waits."""
+        if self.not_before is None:
+            return list(self.look_again.values())
+        return [self.not_before, *(max(at, self.not_before) for at in self.look_again.values())]
 
 
 class Orchestrator:
@@ -70,9 +71,8 @@ class Orchestrator:
         self._memory: dict[str, _Memory] = {}
         self._asked_at: datetime | None = None
         self._paused: frozenset[tuple[str, str]] = frozenset()
-        shortest = min((plan.complete.quiet for plan in options.routes), default=options.poll)
-        # While images stream in, a study is looked at no more often than this.
-        self._pace = min(options.poll, shortest / 2)
+        shortest = min((plan.complete.quiet for plan in options.routes), default=options.pace)
+        self._pace = min(options.pace, shortest / 2)
 
     def step(self) -> timedelta:
         """Do what can be done now; return how long nothing is due, if nobody wakes us."""
@@ -160,9 +160,10 @@ class Orchestrator:
         ]
         if due:
             self._look_at_routes(uid, memory, due, statuses, now)
+            memory.looked_at = now
         if fresh:
             self._store.studies.evaluated(uid, row.instance_count)
-        memory.images, memory.looked_at = row.instance_count, now
+        memory.images = row.instance_count
 
     def _hold_unreadable(self, uid: str, reason: str, now: datetime) -> bool:
         """Hold the routes of a study whose files stay unreadable past their ceiling.

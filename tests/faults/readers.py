@@ -36,8 +36,11 @@ _RQ = associate_rq(USUAL)
 _STORE = command_pdu(3, store_command(MR_IMAGE, "1.2.3"))
 
 
+_PIECE = 7  # bytes that come together: shorter than any header
+
+
 class Script:
-    """A connection on which these bytes come, and then nothing more."""
+    """A connection on which these bytes come, in pieces, and then nothing more."""
 
     def __init__(self, data: bytes) -> None:
         self._rest = memoryview(data)
@@ -46,7 +49,7 @@ class Script:
     def some(self, view: memoryview) -> int:
         if not self._rest:
             raise ConnectionEnded
-        count = min(len(view), len(self._rest))
+        count = min(len(view), len(self._rest), _PIECE)
         view[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count

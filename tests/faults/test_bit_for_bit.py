@@ -61,6 +61,16 @@ def test_a_truncated_data_set_is_kept_and_told(it: Site) -> None:
         assert reason.read_text().strip()
 
 
+@pytest.mark.parametrize("segment", [1, 5, 7, 11, 13])
+def test_how_the_network_cuts_the_bytes_changes_nothing(it: Site, segment: int) -> None:
+    instances = list(varieties.of_each_character_set(random.Random(segment)))[:3]
+    with Peer(it.port, segment=segment) as peer:
+        peer.associate(contexts_for(instances))
+        assert [peer.store(one, fragment=333) for one in instances] == [0, 0, 0]
+        peer.release()
+    assert not SpoolReader(it.spool).wait_for(instances)
+
+
 @pytest.mark.skipif(not DATA, reason="APPLIANCE_FAULTS_DATA names no folder of DICOM files")
 def test_files_of_others_are_kept_to_the_bit(it: Site) -> None:
     instances = {one.sha256: one for one in varieties.files_in(Path(DATA))}

@@ -6,6 +6,7 @@ which instances were acknowledged. PDUs: PS3.8 section 9.3. Commands: PS3.7 sect
 
 import socket
 import struct
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -177,7 +178,10 @@ def read_command(data: bytes) -> Response:
 class Peer:
     """A connection on which bytes are sent and PDUs are read."""
 
-    def __init__(self, port: int, *, seconds: float = 20, address: str = HOST) -> None:
+    def __init__(
+        self, port: int, *, seconds: float = 20, address: str = HOST, segment: int = 0
+    ) -> None:
+        """Connect; `segment`: bytes that are handed to the network at one time, 0 for all."""
         try:
             self.socket = socket.create_connection(
                 (HOST, port), timeout=seconds, source_address=(address, 0)
@@ -188,6 +192,7 @@ class Peer:
         self.accepted: dict[int, str] = {}
         self.longest = 16_384
         self._message = 0
+        self._segment = segment
 
     def __enter__(self) -> Self:
         return self
@@ -197,8 +202,12 @@ class Peer:
 
     def send(self, data: bytes) -> None:
         """Send these bytes. Raises Broken."""
+        size = self._segment or len(data) or 1
         try:
-            self.socket.sendall(data)
+            for start in range(0, len(data), size):
+                if 0 < start < 4 * size:
+                    time.sleep(0.005)  # the first pieces arrive as pieces
+                self.socket.sendall(data[start : start + size])
         except OSError as error:
             raise Broken(str(error)) from error
 

@@ -66,7 +66,11 @@ class IntakeWorld:
         self.use(plan())
 
     def use(
-        self, *plans: RoutePlan, inputs: PipelineInputs | None = None, batch: int = 200
+        self,
+        *plans: RoutePlan,
+        inputs: PipelineInputs | None = None,
+        batch: int = 200,
+        poll: timedelta = timedelta(seconds=1),
     ) -> None:
         """Start again with these routes."""
         wanted = inputs or one_pipeline(spec("t1", {"MRAcquisitionType": "3D"}))["brain-mr"]
@@ -74,6 +78,7 @@ class IntakeWorld:
             routes=plans,
             pipelines={"brain-mr": PipelineRelease(version="1", digest="d" * 64, inputs=wanted)},
             time_zone=ZoneInfo("Europe/London"),
+            poll=poll,
         )
         self._batch = batch
         self.restart()

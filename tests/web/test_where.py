@@ -6,6 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from appliance.core.log import Event
 from appliance.core.model import Job
 from appliance.core.states import DeliveryEvent, JobEvent
 from feedback.auth import ACCOUNT_COOKIE
@@ -13,6 +14,7 @@ from feedback.links import LinkBy, sign_link
 from feedback.passwords import hash_password
 from feedback.tokens import hash_of, new_session_token
 from feedback.whereabouts import InSpool, Stray, Whereabouts, whereabouts
+from results_store.announcements import Announced, Announcement, Kind
 from tests.web.world import KEY, START, World, enter, hidden
 
 REASON = "the data set ends inside an element"
@@ -70,6 +72,38 @@ def test_waiting_tells_for_what_and_how_long(world: World, study: str) -> None:
     assert route.deadline == deadline
     assert route.quiet_until == START + timedelta(seconds=30)
     assert found.status == route.status
+
+
+def test_announced_tells_what_is_listed_and_what_of_it_is_here(
+    world: World, client: httpx.Client, study: str
+) -> None:
+    uids = [one.sop_instance_uid for one in world.store.studies.instances(study)]
+    world.store.announcements.begin_step(
+        Announcement(
+            kind=Kind.MPPS,
+            sop_instance_uid="1.2.3.4",
+            study_instance_uid=study,
+            state=Announced.IN_PROGRESS,
+            reason="",
+            calling_ae_title="MR01",
+            listed={"1.2.3": frozenset(uids), "1.2.4": frozenset({"1.2.4.1"})},
+            announced_at=START,
+        )
+    )
+    (line,) = where(world, study).announced
+    assert (line.words, line.listed, line.here) == ("procedure step in progress", 13, 12)
+    enter(client, world)
+    assert "procedure step in progress" in client.get(f"/studies/{study}/where").text
+
+
+def test_late_images_are_told(world: World, study: str) -> None:
+    world.queue(study)
+    fields = {
+        "study_instance_uid": study, "route": "brain volumes", "count": 3, "reason": "not used"
+    }  # fmt: skip
+    world.store.events.record(Event.ROUTE_LATE, fields)
+    (route,) = where(world, study).routes
+    assert route.late == "3 of an input series not used"
 
 
 def test_held_and_not_matched_tell_why(world: World, study: str) -> None:
