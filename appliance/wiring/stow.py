@@ -6,7 +6,7 @@ from pathlib import Path
 from appliance.core.errors import ConfigError
 from appliance.settings.doors import StowClientSettings
 from appliance.settings.model import Settings
-from appliance.wiring.doors import depot
+from appliance.wiring.depot import depot
 from appliance.wiring.site import Site
 from scp.stow import Application, Stow, StowClient, StowOptions
 
@@ -14,7 +14,7 @@ _SHORTEST_TOKEN = 16  # characters
 
 
 def with_stow(site: Site, pages: Application) -> Application:
-    """Return the pages, with STOW-RS before them where the settings have it."""
+    """Return the pages, with STOW-RS before them."""
     options = stow_options(site.settings)
     return pages if options is None else Stow(options, depot(site), pages)
 
