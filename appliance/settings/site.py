@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from appliance.core.backoff import Backoff
 from appliance.core.documents import Document
 from appliance.core.quantities import Duration, Size
+from appliance.settings.doors import StowSettings
 from appliance.settings.tls import NodeTlsSettings, ReceiverTls
 from appliance.settings.values import (
     AbsolutePath,
@@ -148,6 +149,9 @@ class ReceiverSettings(Document):
         default=timedelta(seconds=60),
         gt=timedelta(0),
         description="Silence after which an association is aborted.",
+    )
+    stow: StowSettings | None = Field(
+        default=None, description="STOW-RS, for whoever sends by HTTP. Off without it."
     )
 
     @model_validator(mode="after")
