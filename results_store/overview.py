@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, Row, func, select
 
+from appliance.core.model import Door
 from results_store.engine import Database
 from results_store.rows import pick
 from results_store.schema.outcome import delivery
@@ -22,6 +23,7 @@ class Arrivals:
     modality: str
     calling_ae_title: str
     peer_address: str
+    door: Door
     own: bool  # our own result came back
     current: bool  # False: replaced by a later version of the same SOP Instance UID
     is_here: bool  # False: deleted by retention
@@ -45,6 +47,7 @@ class Overview:
             instance.c.modality,
             instance.c.calling_ae_title,
             instance.c.peer_address,
+            instance.c.door,
             instance.c.own,
             instance.c.current,
             instance.c.deleted_at.is_(None).label("is_here"),
@@ -98,4 +101,5 @@ class Overview:
 def _to_arrivals(row: Row[Any]) -> Arrivals:
     values = pick(row, Arrivals)
     whole = {name: int(values[name]) for name in ("instances", "frames", "size")}
-    return Arrivals(**(values | whole | {"is_here": bool(row.is_here)}))
+    kinds = {"is_here": bool(row.is_here), "door": Door(row.door)}
+    return Arrivals(**(values | whole | kinds))

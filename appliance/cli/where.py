@@ -109,6 +109,10 @@ def study_lines(found: Whereabouts, zone: ZoneInfo) -> Iterator[str]:
     for stray in found.quarantined:
         sender = f"{stray.calling_ae_title} ({stray.peer_address})"
         yield _line("quarantine", f"{stray.sop_instance_uid} from {sender}: {stray.reason}")
+    for fetch in found.fetches:
+        of_all = "" if fetch.images is None else f" of {fetch.images}"
+        text = f"from {fetch.node} for {fetch.asked_by}, {_moment(fetch.asked_at, zone)}: "
+        yield _line("fetched", f"{text}{_status(fetch.status)}; {fetch.came}{of_all} images came")
     for told in found.announced:
         text = f"{told.words} by {told.calling_ae_title}, {_moment(told.announced_at, zone)}: "
         yield _line("announced", f"{text}{told.listed} images listed, {told.here} of them here")

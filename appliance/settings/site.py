@@ -146,6 +146,18 @@ class ReceiverSettings(Document):
     )
 
 
+class IntakeSettings(Document):
+    """What becomes of what was received, before any route looks at it."""
+
+    identity_from: tuple[AeTitle, ...] = Field(
+        default=(),
+        description="Calling AE titles whose headers count where one image comes from several "
+        "nodes with different headers, the most trusted first, for instance the PACS. All others "
+        "come after them. Among equals the latest counts: a correction comes after what it "
+        "corrects.",
+    )
+
+
 class Retention(Document):
     """How long things are kept. Nothing that a job or a delivery still needs is deleted."""
 

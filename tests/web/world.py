@@ -48,7 +48,7 @@ from pipelines.manifest import Manifest, load_manifest
 from pipelines.series import read_volume
 from pipelines.volume import LabelMap
 from results_store.commands import CompletedRun, NewRun
-from results_store.indexing import InstanceFacts
+from results_store.facts import InstanceFacts
 from results_store.jobs import SendTo
 from results_store.migrate import migrate
 from results_store.options import StoreOptions
