@@ -25,7 +25,7 @@ from scp.shelves import shelf_for
 from scp.spool import Spool
 from scp.store import Reception
 from scp.stream import ConnectionEnded, Stream
-from scp.tally import Tally
+from scp.tally import UNNAMED, Tally
 from scp.tls import TLS_REFUSED, TlsDoor, Wrap, reason_of
 
 _GRACE = 5.0  # seconds that running associations get to end by themselves at a stop
@@ -242,7 +242,7 @@ class Receiver:
 
     def _tell(self, event: Event, reason: str, what: str, host: str) -> None:
         """Count and log a refusal of somebody who did not say his AE title yet."""
-        self._tally.count("", host, what)
+        self._tally.count(UNNAMED, host, what)
         self._refusals.tell(event, reason, calling_ae_title="", peer_address=host)
 
 

@@ -12,6 +12,7 @@ from appliance.core.model import RouteDecision, StudySummary
 from appliance.core.ports import Role
 from appliance.intake.bulletins import Bulletins
 from appliance.intake.commitment import Committer
+from appliance.intake.committing import Committing
 from appliance.intake.explain import (
     as_data,
     as_lines,
@@ -100,13 +101,13 @@ def orchestrator(site: Site) -> Orchestrator:
 
 def committer(site: Site) -> Committer:
     """Return what answers storage commitment requests."""
+    options = CommitmentOptions(keep=site.settings.retention.committed)
     return Committer(
-        options=CommitmentOptions(keep=site.settings.retention.committed),
-        notices=Notices(site.folders.spool),
-        store=site.store,
-        spool=site.spool,
-        report=commitment_reports(site.settings),
-        clock=site.clock,
+        options,
+        Notices(site.folders.spool),
+        Committing(options, site.store, site.spool, site.clock),
+        commitment_reports(site.settings),
+        site.clock,
     )
 
 

@@ -17,6 +17,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 from appliance.core.clock import SystemClock
 from appliance.core.model import CommitmentReport
 from appliance.intake.commitment import Committer
+from appliance.intake.committing import Committing
 from appliance.intake.headers import HeaderCache
 from appliance.intake.indexer import Indexer
 from appliance.intake.options import CommitmentOptions
@@ -49,7 +50,7 @@ class Site:
         """Do what is due; return whether every request has its answer."""
         self.indexer.step(SystemClock().now())
         self.committer.step()
-        wait(self.committer._running.values(), 20)
+        wait([one.running for one in self.committer._peers.values() if one.running], 20)
         return not self.committer._notices.names()
 
 
@@ -63,12 +64,11 @@ def site(root: Path, *asking: str) -> Iterator[Site]:
     migrate(url)
     store = open_store(url, clock)
     committer = Committer(
-        options=OPTIONS,
-        notices=notices,
-        store=store,
-        spool=running.spool,
-        report={title: reporter(title, ports) for title in asking},
-        clock=clock,
+        OPTIONS,
+        notices,
+        Committing(OPTIONS, store, running.spool, clock),
+        {title: reporter(title, ports) for title in asking},
+        clock,
     )
     running.receiver.start()
     try:
