@@ -45,11 +45,11 @@ class SeriesLine:
 
     series_instance_uid: str
     modality: str
-    images: int  # instances; our own, and versions that were replaced, not counted
+    images: int  # instances; our own, and other versions, not counted
     frames: int
     kept: int  # images whose files are still here
     own: int  # results of ours that came back
-    replaced: int  # versions that a later one replaced
+    replaced: int  # versions of which another one counts
     senders: tuple[str, ...]  # "AE title (address)"
     first_received_at: datetime
     last_received_at: datetime

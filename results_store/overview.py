@@ -12,7 +12,7 @@ from results_store.engine import Database
 from results_store.rows import pick
 from results_store.schema.outcome import delivery
 from results_store.schema.queue import job, study_route
-from results_store.schema.received import instance
+from results_store.schema.received import Relation, instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Arrivals:
     peer_address: str
     door: Door
     own: bool  # our own result came back
-    current: bool  # False: replaced by a later version of the same SOP Instance UID
+    current: bool  # False: another version of the same SOP Instance UID counts
     is_here: bool  # False: deleted by retention
     instances: int
     frames: int
@@ -62,6 +62,8 @@ class Overview:
                 func.max(instance.c.received_at).label("last_received_at"),
             )
             .where(instance.c.study_instance_uid == study_uid)
+            # What came cut off is in quarantine, and told from there.
+            .where(instance.c.relation.is_distinct_from(Relation.CUT_OFF))
             .group_by(*alike)
             .order_by("first_received_at", instance.c.series_instance_uid)
         )
