@@ -25,6 +25,7 @@ class Arrivals:
     peer_address: str
     door: Door
     own: bool  # our own result came back
+    cut_off: bool  # came not whole; its file is in quarantine
     current: bool  # False: another version of the same SOP Instance UID counts
     is_here: bool  # False: deleted by retention
     instances: int
@@ -50,6 +51,7 @@ class Overview:
             instance.c.door,
             instance.c.own,
             instance.c.current,
+            instance.c.relation,
             instance.c.deleted_at.is_(None).label("is_here"),
         )
         query = (
@@ -62,8 +64,6 @@ class Overview:
                 func.max(instance.c.received_at).label("last_received_at"),
             )
             .where(instance.c.study_instance_uid == study_uid)
-            # What came cut off is in quarantine, and told from there.
-            .where(instance.c.relation.is_distinct_from(Relation.CUT_OFF))
             .group_by(*alike)
             .order_by("first_received_at", instance.c.series_instance_uid)
         )
@@ -101,7 +101,11 @@ class Overview:
 
 
 def _to_arrivals(row: Row[Any]) -> Arrivals:
-    values = pick(row, Arrivals)
+    values = pick(row, Arrivals, "cut_off")
     whole = {name: int(values[name]) for name in ("instances", "frames", "size")}
-    kinds = {"is_here": bool(row.is_here), "door": Door(row.door)}
+    kinds = {
+        "door": Door(row.door),
+        "cut_off": row.relation == Relation.CUT_OFF,
+        "is_here": bool(row.is_here),
+    }
     return Arrivals(**(values | whole | kinds))

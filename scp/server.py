@@ -6,7 +6,6 @@ import os
 import select
 import socket
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from pathlib import Path
 from appliance.core.clock import Clock
 from appliance.core.log import Event, log_event
 from appliance.core.ports import InstanceSink
-from scp.association import Lobby, Refusal
+from scp.association import Lobby
 from scp.options import ReceiverOptions
+from scp.places import Places
 from scp.refusals import RefusalLog
 from scp.seats import Seats
 from scp.services import Service
@@ -31,8 +31,6 @@ from scp.tls import TLS_REFUSED, TlsDoor, Wrap, reason_of
 _GRACE = 5.0  # seconds that running associations get to end by themselves at a stop
 _BACKLOG = 512
 _TIDY = 1000  # milliseconds between writing the counters
-_BEYOND = 16  # connections above the associations that may be: they are told so
-_BEYOND_OF_ONE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ class Receiver:
         self.tls_port = self._doors[-1].port
         self._guard = threading.Condition()
         self._connections: dict[threading.Thread, tuple[Stream | None, str]] = {}
-        self._of_one: Counter[str] = Counter()
+        self._places = Places(options)
         self._wake = -1
         self._thread: threading.Thread | None = None
 
@@ -187,24 +185,14 @@ class Receiver:
             target=self._serve, args=(connection, host, door.wrap), name="association", daemon=True
         )
         with self._guard:
-            most, of_one = len(self._connections), self._of_one[host]
-            refusal = self._refusal(most, of_one)
+            refusal = self._places.take(host)
             if refusal is None:
                 self._connections[thread] = (None, host)
-                self._of_one[host] += 1
         if refusal is None:
             thread.start()
         else:
             connection.close()  # a stranger who says nothing must not take all places
             self._tell(Event.ASSOCIATION_REJECTED, refusal.value, refusal.value, host)
-
-    def _refusal(self, connections: int, of_one: int) -> Refusal | None:
-        """Return why one connection more would be too many."""
-        if connections >= self._options.max_associations + _BEYOND:
-            return Refusal.LIMIT
-        if of_one >= self._options.max_associations_per_peer + _BEYOND_OF_ONE:
-            return Refusal.PEER_LIMIT
-        return None
 
     def _serve(self, connection: socket.socket, host: str, wrap: Wrap | None) -> None:
         try:
@@ -218,8 +206,7 @@ class Receiver:
                 connection.close()
             with self._guard:
                 del self._connections[threading.current_thread()]
-                self._of_one[host] -= 1
-                self._of_one += Counter()  # drops who has none, so that addresses do not pile up
+                self._places.give_back(host)
                 self._guard.notify_all()
 
     def _wrapped(self, connection: socket.socket, host: str, wrap: Wrap) -> socket.socket:

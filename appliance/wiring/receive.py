@@ -3,11 +3,11 @@
 import threading
 from datetime import timedelta
 
-from appliance.core.model import ReceivedInstance
-from appliance.core.ports import Role, Wakeup
+from appliance.core.ports import Role
 from appliance.service import Service, Stop
 from appliance.settings.model import Settings
 from appliance.wiring.certificates import RECEIVER_TLS, server_files
+from appliance.wiring.depot import Announcer
 from appliance.wiring.site import Site
 from scp.announcing import Availability, Desk, PerformedSteps
 from scp.commitment import StorageCommitment
@@ -21,23 +21,13 @@ from scp.step_states import StepStates
 _IDLE = timedelta(seconds=1)
 
 
-class _Announcer:
-    """Tells the orchestrator that something is in the spool."""
-
-    def __init__(self, wakeup: Wakeup) -> None:
-        self._wakeup = wakeup
-
-    def received(self, _instance: ReceivedInstance, /) -> None:
-        self._wakeup.wake(Role.ORCHESTRATE)
-
-
 def build(site: Site, _stop: Stop) -> Service:
     """Return the role; its port is open."""
     options = receiver_options(site.settings)
     receiver = Receiver(
         options,
         site.spool,
-        _Announcer(site.wakeup),
+        Announcer(site.wakeup),
         site.clock,
         tallies=site.folders.tallies,
         services=services(site),
@@ -90,6 +80,7 @@ def receiver_options(settings: Settings) -> ReceiverOptions:
                 ae_title=peer.ae_title,
                 networks=(str(peer.address),),
                 accept_private_storage=peer.accept_private_storage,
+                certificate=peer.certificate,
             )
             for peer in receiver.peers
         ),
