@@ -6,12 +6,7 @@ import os
 import select
 import socket
 import threading
-<<<<<<< HEAD
-from collections import Counter
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-=======
-from collections.abc import Iterator, Sequence
->>>>>>> main
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +14,8 @@ from pathlib import Path
 from appliance.core.clock import Clock
 from appliance.core.log import Event, log_event
 from appliance.core.ports import InstanceSink
-<<<<<<< HEAD
-from scp.association import Lobby, Refusal
-from scp.listening import hand_on, listen
-=======
 from scp.association import Lobby
->>>>>>> main
+from scp.listening import hand_on, listen
 from scp.options import ReceiverOptions
 from scp.places import Places
 from scp.refusals import RefusalLog
