@@ -79,6 +79,7 @@ def whereabouts(store: Store, study_uid: str, rules: Rules, spool: InSpool) -> W
         last_received_at=study.last_received_at if study else None,
         images=study.instance_count if study else 0,
         not_yet_indexed=spool.not_yet_indexed,
+        doubts=store.studies.doubts(study_uid).sentences(),
         series=series_lines(store.overview.arrivals(study_uid)),
         fetches=fetches,
         announced=_announced(store, study_uid),
@@ -125,12 +126,13 @@ def _series(uid: str, arrivals: Sequence[Arrivals]) -> SeriesLine:
     senders = (f"{_DOORS[one.door]}{one.calling_ae_title} ({one.peer_address})" for one in arrivals)
     return SeriesLine(
         series_instance_uid=uid,
-        modality=arrivals[0].modality,
+        modality=next((one.modality for one in arrivals if one.modality), ""),
         images=sum(one.instances for one in images),
         frames=sum(one.frames for one in images),
         kept=sum(one.instances for one in images if one.is_here),
         own=sum(one.instances for one in arrivals if one.own),
-        replaced=sum(one.instances for one in arrivals if not one.current),
+        other_versions=sum(one.instances for one in arrivals if not (one.current or one.cut_off)),
+        cut_off=sum(one.instances for one in arrivals if one.cut_off),
         senders=tuple(dict.fromkeys(senders)),
         first_received_at=min(one.first_received_at for one in arrivals),
         last_received_at=max(one.last_received_at for one in arrivals),

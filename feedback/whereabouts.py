@@ -49,7 +49,8 @@ class SeriesLine:
     frames: int
     kept: int  # images whose files are still here
     own: int  # results of ours that came back
-    replaced: int  # versions that a later one replaced
+    other_versions: int  # of its images; one version of each counts
+    cut_off: int  # that came not whole, and are of no use
     senders: tuple[str, ...]  # "AE title (address)"
     first_received_at: datetime
     last_received_at: datetime
@@ -140,6 +141,7 @@ class Whereabouts:
     last_received_at: datetime | None
     images: int
     not_yet_indexed: int
+    doubts: tuple[str, ...]  # what a person has to look at before the study is used
     series: tuple[SeriesLine, ...]
     fetches: tuple[FetchLine, ...]
     announced: tuple[AnnouncedLine, ...]

@@ -121,7 +121,7 @@ class Journal:
         for path in sorted(folder.glob("slot-*")):
             slot = Slot(file=open_direct(path), path=path, is_listed=True, is_ours=ours)
             self._count += ours
-            slot.instance = _read_back(slot, page)
+            slot.instance = _read_back(slot.file, page)
             if slot.instance is None:
                 self.free(slot)
             else:
@@ -180,7 +180,7 @@ def _slots(root: Path) -> Iterator[tuple[Path, bool, ReceivedInstance | None]]:
         with suppress(FileNotFoundError):
             slot = Slot(file=open_direct(path), path=path, is_listed=True)
             try:
-                instance = _read_back(slot, page)
+                instance = _read_back(slot.file, page)
             finally:
                 os.close(slot.file)
             yield path, bytes(page.lead).startswith(_MAGIC), instance
@@ -204,12 +204,12 @@ def _entitle(page: Page, instance: ReceivedInstance) -> None:
     page.lead[len(text)] = 0
 
 
-def _read_back(slot: Slot, page: Page) -> ReceivedInstance | None:
+def _read_back(file: int, page: Page) -> ReceivedInstance | None:
     """Return the instance that the slot holds whole; None where it holds none.
 
     A write that a power cut tore was not answered for.
     """
-    read = os.preadv(slot.file, [page.whole], 0)
+    read = os.preadv(file, [page.whole], 0)
     lead = bytes(page.lead)
     if read <= BLOCK or not lead.startswith(_MAGIC):
         return None

@@ -102,6 +102,8 @@ def study_lines(found: Whereabouts, zone: ZoneInfo) -> Iterator[str]:
     accession = f", accession {found.accession_number}" if found.accession_number else ""
     yield f"study {found.study_instance_uid}{accession}"
     yield _line("now", _status(found.status))
+    for text in found.doubts:
+        yield _line("to look at", text)
     for series in found.series:
         yield _line("received", _series(series, zone))
     if found.not_yet_indexed:
@@ -125,7 +127,12 @@ def study_lines(found: Whereabouts, zone: ZoneInfo) -> Iterator[str]:
 
 
 def _series(line: SeriesLine, zone: ZoneInfo) -> str:
-    notes = {"own results": line.own, "replaced": line.replaced, "deleted": line.images - line.kept}
+    notes = {
+        "own results": line.own,
+        "other versions": line.other_versions,
+        "cut off": line.cut_off,
+        "deleted": line.images - line.kept,
+    }
     extra = "".join(f", {number} {what}" for what, number in notes.items() if number)
     return (
         f"{line.images} {line.modality} images{extra} from {', '.join(line.senders)}, "

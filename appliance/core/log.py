@@ -38,6 +38,7 @@ class Event(StrEnum):
     NOTICE_REFUSED = "notice.refused"
     NOTICE_QUARANTINED = "notice.quarantined"
     DISK_LOW = "disk.low"
+    SOCKET_UNUSED = "socket.unused"
     JOURNAL_STUCK = "journal.stuck"
     JOURNAL_RECOVERED = "journal.recovered"
     COMMITMENT_REPORTED = "commitment.reported"

@@ -58,6 +58,11 @@ class Peer(Document):
         description="Whether its private SOP Classes are kept too. Many routers fail a whole "
         "study for ever over one refused class.",
     )
+    certificate: Text | None = Field(
+        default=None,
+        description="The name (common name, DNS name or address) that its TLS certificate must "
+        "have; it then comes over TLS only. Needs `receiver.tls.client_ca`.",
+    )
     commitment: bool = Field(
         default=False,
         description="Whether it may ask for storage commitment. Off, because this is no archive: "
@@ -148,6 +153,16 @@ class ReceiverSettings(Document):
     stow: StowSettings | None = Field(
         default=None, description="STOW-RS, for whoever sends by HTTP. Off without it."
     )
+
+    @model_validator(mode="after")
+    def _certificates_are_asked_for(self) -> Self:
+        if self.tls is not None and self.tls.client_ca is not None:
+            return self
+        advice = "is never asked for; write receiver.tls.client_ca"
+        bound = [n for n, peer in enumerate(self.peers) if peer.certificate is not None]
+        if bound:
+            raise mistakes_at(*((("peers", n, "certificate"), advice) for n in bound))
+        return self
 
 
 class IntakeSettings(Document):

@@ -18,7 +18,6 @@ from appliance.core.clock import SystemClock
 from appliance.core.model import CommitmentReport
 from appliance.intake.commitment import Committer
 from appliance.intake.committing import Committing
-from appliance.intake.headers import HeaderCache
 from appliance.intake.indexer import Indexer
 from appliance.intake.options import CommitmentOptions
 from appliance.peers import DicomClient, DicomNode
@@ -33,6 +32,7 @@ from tests.builders import mr_series
 from tests.commitments import request
 from tests.counterparts import HOST, orthanc, storescu, wait_until
 from tests.receiving import Running, options
+from tests.store.intake_world import IntakeWorld
 
 OPTIONS = CommitmentOptions(keep=timedelta(days=30), wait=timedelta(0))
 
@@ -56,7 +56,8 @@ class Site:
 
 @contextmanager
 def site(root: Path, *asking: str) -> Iterator[Site]:
-    clock, ports = SystemClock(), dict.fromkeys(asking, 0)
+    clock: Any = SystemClock()
+    ports = dict.fromkeys(asking, 0)
     notices = Notices(root / "spool")
     desk = Desk(notices, clock, lambda: None)
     running = Running(root / "spool", options(), services=[StorageCommitment(desk, asking)])
@@ -72,7 +73,7 @@ def site(root: Path, *asking: str) -> Iterator[Site]:
     )
     running.receiver.start()
     try:
-        indexer = Indexer(running.spool, store, HeaderCache(()), b"k" * 32)
+        indexer = IntakeWorld(root / "spool", store, clock).indexer
         yield Site(running, indexer, committer, ports)
     finally:
         running.receiver.stop()

@@ -143,6 +143,16 @@ def test_what_was_fetched_and_announced_is_told(
     assert "2 images listed, 1 of them here" in text
 
 
+def test_what_came_cut_off_is_told_as_that(
+    filled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_site(filled) as site:
+        site.store.studies.note_cut_off(put(site, STUDY, 4))
+    text = said(capsys, "status", STUDY, "-c", str(filled))
+    assert "1 MR images, 1 cut off from MR01" in text
+    assert "an image came cut off, and not whole since" in text
+
+
 def test_a_study_of_which_nothing_could_be_used_is_found_with_the_reason(
     filled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
