@@ -4,26 +4,29 @@ Kept are keyed hashes, never a patient's attribute; the accession number and the
 time are no patient's. One row an identity: most studies have one, coerced ones two.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, exists, func, select
 from sqlalchemy.sql.expression import false, true
 
-from appliance.core.model import ReceivedInstance
+from appliance.core.model import JobInput, ReceivedInstance
 from results_store.engine import insert_absent
 from results_store.facts import InstanceFacts
 from results_store.schema.queue import job_input
 from results_store.schema.received import Relation, instance, study_identity
 
+_PATIENT = "patient ID"
+_PERSON = "patient's name, birth date or sex"
 _WORDS = {
-    "patient_key": "patient ID",
-    "person_key": "patient's name, birth date or sex",
+    "person_key": _PERSON,
     "accession_number": "accession number",
     "study_date": "study date",
     "study_time": "study time",
 }
+OF_PATIENT = frozenset({_PATIENT, _PERSON})
+"""What a result must not be delivered under any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +173,22 @@ def identity_changes(connection: Connection, study_uid: str) -> dict[int, tuple[
 
 
 def _changed(before: Row[Any], after: Row[Any]) -> dict[str, None]:
-    return {
-        words: None
-        for name, words in _WORDS.items()
-        if getattr(before, name) != getattr(after, name)
+    words = {} if _same_patient(before, after) else {_PATIENT: None}
+    return words | {
+        word: None for name, word in _WORDS.items() if getattr(before, name) != getattr(after, name)
     }
+
+
+def current_inputs(
+    connection: Connection, study_uid: str, inputs: Sequence[JobInput]
+) -> tuple[JobInput, ...]:
+    """Return the same images in the versions that count now."""
+    query = select(instance.c.sop_instance_uid, instance.c.spool_name).where(
+        instance.c.study_instance_uid == study_uid,
+        instance.c.current == true(),
+        instance.c.deleted_at.is_(None),
+    )
+    now = {row.sop_instance_uid: row.spool_name for row in connection.execute(query)}
+    return tuple(
+        replace(one, spool_name=now.get(one.sop_instance_uid, one.spool_name)) for one in inputs
+    )

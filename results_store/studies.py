@@ -15,7 +15,7 @@ from appliance.core.model import Door, ReceivedInstance
 from appliance.core.states import DeliveryState, JobState, RouteState
 from results_store.engine import Database, insert_absent
 from results_store.facts import InstanceFacts
-from results_store.identities import Doubts, identity_changes, read_doubts
+from results_store.identities import OF_PATIENT, Doubts, identity_changes, read_doubts
 from results_store.indexing import (
     Comparison,
     Entry,
@@ -146,6 +146,10 @@ class Studies:
         """Return, by job, what the images of its inputs say otherwise since it was queued."""
         with self._database.read() as connection:
             return identity_changes(connection, study_uid)
+
+    def patient_changed(self, study_uid: str, job_id: int) -> bool:
+        """Return whether the job's images name another patient, or name them otherwise, by now."""
+        return not OF_PATIENT.isdisjoint(self.identity_changes(study_uid).get(job_id, ()))
 
     def spool_names(self, prefix: str = "") -> set[str]:
         """Return the names, beginning with `prefix`, of files that are indexed and not deleted."""

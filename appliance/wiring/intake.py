@@ -160,6 +160,7 @@ def explain_study(config: Path, study_instance_uid: str) -> Explanation:
         stands = (
             site.store.routes.of_study(study_instance_uid),
             site.store.announcements.of_study(study_instance_uid),
+            site.store.studies.doubts(study_instance_uid).sentences(),
         )
     if study is None:
         raise StoreError(
