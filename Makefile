@@ -5,28 +5,35 @@
 PYTHON ?= python3.11
 # A site chooses its build of PyTorch: TORCH_INDEX=<address of a package index> make venv
 TORCH_INDEX ?=
+TORCH := $(shell sed -n 's/^ *\(torch==[0-9.]*\)$$/\1/p' setup.cfg)
 BIN := .venv/bin
 PACKAGES := appliance scp pipelines results_store feedback
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 OUT ?= benchmarks/results
 BENCH ?=
 
 .PHONY: venv dev demo test test-model test-gpu check docs screenshot bench bench-receive bench-day install install-files install-venv clean
 
+# Compiled on all cores, which pip does on one. A package's templates are no Python: no error.
+define install
+	@echo "Making .venv; PyTorch is the large part. This takes a minute or more."
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) $(TORCH))
+	$(PIP) --editable "$(1)"
+	$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null || true
+endef
+
 venv: .venv/runtime
 
 .venv/runtime: setup.cfg pyproject.toml
-	@echo "Making .venv; PyTorch is the large part. This takes a minute or more."
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
-	$(PIP) --editable .
+	$(call install,.)
 	touch $@
 
 dev: .venv/dev
 
-.venv/dev: .venv/runtime
-	$(PIP) --editable ".[dev]"
-	touch $@
+.venv/dev: setup.cfg pyproject.toml
+	$(call install,.[dev])
+	touch .venv/runtime $@
 
 demo: venv
 	$(BIN)/appliance demo

@@ -20,6 +20,7 @@ from appliance.core.ports import InstanceSink
 from scp.direct import open_direct, write_end
 from scp.journal import Journal, Slot
 from scp.page import Page
+from scp.scratch import Kind
 from scp.spool import Spool
 
 _BATCH = 32  # instances that share the syncing of the folder
@@ -113,7 +114,7 @@ class Filer:
         made: list[tuple[Path, int, str]] = []
         try:
             for slot, instance in new:
-                path = self._spool.new_path()
+                path = self._spool.new_path(Kind.COPY)
                 file = open_direct(path, os.O_EXCL)
                 made.append((path, file, instance.spool_name))
                 self._journal.read(slot, self._page)

@@ -43,6 +43,7 @@ class Slot:
     file: int
     path: Path
     is_listed: bool  # whether its name is on the disk
+    is_ours: bool = True  # not of a process that is gone
     size: int = 0
     instance: ReceivedInstance | None = field(default=None)
 
@@ -57,7 +58,9 @@ class Journal:
         root.mkdir(mode=0o750, exist_ok=True)
         self._guard = threading.Lock()
         self._most = most
-        self._folder, self._held = _claim(root)
+        self._root = root
+        self._folder, held = _claim(root)
+        self._held = [held]
         for folder in (root, root.parent):  # the journal's own name has to survive, too
             sync_folder(folder)
         self._free: list[Slot] = []
@@ -95,15 +98,29 @@ class Journal:
         slot.instance = None
         with suppress(OSError):  # it is filed a second time after a crash, and found a duplicate
             write_blocks(slot.file, self._blank)
-        with self._guard:
-            self._free.append(slot)
+        if slot.is_ours:
+            with self._guard:
+                self._free.append(slot)
+        else:
+            os.close(slot.file)
+            slot.path.unlink(missing_ok=True)
 
     def left_over(self, page: Page) -> Iterator[Slot]:
-        """Yield the slots that a process before us filled and did not free; the rest are free."""
-        for path in sorted(self._folder.glob("slot-*")):
-            slot = Slot(file=open_direct(path), path=path, is_listed=True)
-            with self._guard:
-                self._count += 1
+        """Yield the slots that processes before us filled and did not free; the rest are free.
+
+        Also those in folders that nobody holds any more, as after `processes` became fewer.
+        """
+        yield from self._filled(self._folder, page, ours=True)
+        for folder in sorted(self._root.iterdir()):
+            held = lock_folder(folder) if folder != self._folder else None
+            if held is not None:
+                self._held.append(held)
+                yield from self._filled(folder, page, ours=False)
+
+    def _filled(self, folder: Path, page: Page, *, ours: bool) -> Iterator[Slot]:
+        for path in sorted(folder.glob("slot-*")):
+            slot = Slot(file=open_direct(path), path=path, is_listed=True, is_ours=ours)
+            self._count += ours
             slot.instance = _read_back(slot, page)
             if slot.instance is None:
                 self.free(slot)
@@ -117,7 +134,8 @@ class Journal:
             for slot in self._free:
                 os.close(slot.file)
             self._free.clear()
-        os.close(self._held)
+        for held in self._held:
+            os.close(held)
 
     def _take(self) -> Slot | None:
         with self._guard:

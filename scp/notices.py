@@ -20,7 +20,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from appliance.core.errors import BadInstance
-from scp.scratch import Scratch, sync_folder
+from scp.scratch import Kind, Scratch, sync_folder
 
 MOST_WAITING = 10_000
 """Notices that may wait for intake; with so many nobody reads them, and the disk is finite."""
@@ -69,7 +69,7 @@ class Notices:
         """
         self._check_room()
         name = f"{self._next_moment(notice.received_at):016x}-{token_hex(8)}"
-        temporary = self._scratch.new_path()
+        temporary = self._scratch.new_path(Kind.COPY)
         try:
             _write(temporary, encode(replace(notice, name=name), data_set))
             temporary.rename(self._folder / name)

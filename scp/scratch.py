@@ -8,8 +8,17 @@ import fcntl
 import itertools
 import os
 import threading
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from secrets import token_hex
+
+
+class Kind(StrEnum):
+    """What a temporary file is to whoever finds it without its process."""
+
+    ONLY = "only"  # the only trace of something that was half received
+    COPY = "copy"  # a copy of what is elsewhere
 
 
 class Scratch:
@@ -22,13 +31,13 @@ class Scratch:
         self._owner = 0
         self._folder = root
 
-    def new_path(self) -> Path:
+    def new_path(self, kind: Kind = Kind.ONLY) -> Path:
         """Return a path in this process's folder that nobody has used."""
         with self._guard:
             if self._owner != os.getpid():  # first use, or we are a fork of who made it
                 self._folder = self._claim()
                 self._owner = os.getpid()
-            return self._folder / f"{next(self._numbers):x}"
+            return self._folder / f"{kind.value}-{next(self._numbers):x}"
 
     def _claim(self) -> Path:
         while True:
@@ -40,9 +49,12 @@ class Scratch:
                     return folder  # the descriptor, and with it the lock, stays until we end
                 os.close(held)
 
-    def sweep(self) -> int:
-        """Remove the folders of processes that are gone; return how many files they held."""
-        removed = 0
+    def sweep(self, set_aside: Callable[[Path], None]) -> int:
+        """Remove the folders of processes that are gone; return how many files were set aside.
+
+        `set_aside` takes each file that is the only one of what it holds.
+        """
+        count = 0
         with os.scandir(self._root) as entries:
             folders = [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
         for folder in folders:
@@ -50,11 +62,15 @@ class Scratch:
             if held is None:
                 continue
             try:
-                removed += _empty(folder)
+                for path in folder.iterdir():
+                    if path.name.startswith(Kind.ONLY.value):
+                        set_aside(path)
+                        count += 1
+                    path.unlink(missing_ok=True)
                 folder.rmdir()
             finally:
                 os.close(held)
-        return removed
+        return count
 
 
 def sync_folder(folder: Path) -> None:
@@ -85,11 +101,3 @@ def _is(folder: Path, descriptor: int) -> bool:
         return os.path.samestat(folder.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
-
-
-def _empty(folder: Path) -> int:
-    count = 0
-    for path in folder.iterdir():
-        path.unlink()
-        count += 1
-    return count

@@ -5,6 +5,7 @@
     new/<name>               durable, not yet indexed: the hand-over to intake
     images/<aa>/<name>.dcm   indexed; <aa> are the first two digits of the name
     quarantine/<name>.dcm    of no use, with <name>.txt that says why
+    quarantine/half-<x>.part half received, likewise
 
 `<name>` is a hash (see `spool_name`): no path is ever built from what a peer sent. Entries are
 placed by link(2), so two processes cannot both win, and a file is never seen half written.
@@ -15,6 +16,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 
 from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.errors import BadInstance
@@ -24,8 +26,10 @@ from scp.filemeta import Provenance
 from scp.head import identify, verify_structure
 from scp.incoming import IncomingInstance, described
 from scp.page import Pages
-from scp.scratch import Scratch, sync_folder
+from scp.scratch import Kind, Scratch, sync_folder
 
+_MOST_HALVES = 100  # kept; the oldest goes first
+_HALF = "half received when its process ended; nobody was answered success for it\n"
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -56,9 +60,9 @@ class Spool:
         """Return whether the instance is here, indexed or not."""
         return self._image(name).exists() or (self._new / _checked(name)).exists()
 
-    def new_path(self) -> Path:
+    def new_path(self, kind: Kind = Kind.ONLY) -> Path:
         """Return a path for a temporary file of this process."""
-        return self._scratch.new_path()
+        return self._scratch.new_path(kind)
 
     def keep(self, incoming: IncomingInstance, instance: ReceivedInstance) -> bool:
         """Make a durable entry of the instance; return False if there was one already.
@@ -92,8 +96,21 @@ class Spool:
         return state.f_bavail * state.f_frsize
 
     def sweep(self) -> int:
-        """Remove what processes that are gone left half received; return how many files."""
-        return self._scratch.sweep()
+        """Quarantine what processes that are gone left half received; return how many files.
+
+        Nobody was answered success for it, so its senders send it again; it is kept for who looks
+        into what happened.
+        """
+        return self._scratch.sweep(self._set_half_aside)
+
+    def _set_half_aside(self, path: Path) -> None:
+        halves = sorted(self._quarantine.glob("half-*.part"), key=lambda half: half.stat().st_mtime)
+        for old in halves[: max(0, len(halves) + 1 - _MOST_HALVES)]:
+            old.unlink()
+            old.with_suffix(".txt").unlink(missing_ok=True)
+        half = self._quarantine / f"half-{token_hex(8)}.part"
+        half.with_suffix(".txt").write_text(_HALF)
+        path.rename(half)
 
     # -- handing over ---------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from scp.announced import StepStatus
-from scp.scratch import Scratch, sync_folder
+from scp.scratch import Kind, Scratch, sync_folder
 
 _LOCK = "lock"
 
@@ -50,7 +50,7 @@ class StepStates:
 
     def put(self, sop_instance_uid: str, status: StepStatus) -> None:
         """Return when the status is on the disk. Raises OSError."""
-        temporary = self._scratch.new_path()
+        temporary = self._scratch.new_path(Kind.COPY)
         try:
             with temporary.open("x", encoding="ascii") as file:
                 file.write(status)

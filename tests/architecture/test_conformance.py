@@ -1,8 +1,6 @@
 """The papers for peers say what the code says: conformance statement and onboarding page."""
 
 import re
-import shlex
-from pathlib import Path
 
 import pytest
 import typer.main
@@ -20,11 +18,8 @@ from scp.conformance import NOTICES
 from scp.elements import NStatus
 from scp.services import Service
 from scp.status import STATUSES, Outcome
-from tests.counterparts import HOST, run_tool
-from tests.receiving import receiver
 
 PAPERS = ("docs/CONFORMANCE.md", "docs/ONBOARDING.md")
-ONBOARDING = (ROOT / "docs/ONBOARDING.md").read_text()
 TEXTS = "\n".join((ROOT / name).read_text() for name in PAPERS)
 
 
@@ -70,11 +65,3 @@ def test_a_setting_of_the_papers_exists(words: str) -> None:
 def test_a_command_of_the_papers_exists(words: str) -> None:
     group = typer.main.get_command(command_line(""))
     assert words in group.commands  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("line", re.findall(r"(?m)^    (echoscu -v -aet MR01 .*)$", ONBOARDING))
-def test_the_echo_of_the_onboarding_page_is_answered(line: str, tmp_path: Path) -> None:
-    with receiver(tmp_path) as running:
-        said = line.replace("appliance.example.org", HOST).replace("11112", str(running.port))
-        name, *arguments = shlex.split(said.replace("MR01", "ECHOSCU"))
-        assert "Received Echo Response (Success)" in run_tool(name, *arguments)

@@ -12,6 +12,7 @@ from benchmarks.instances import blank, sized, write_files
 from benchmarks.receive import Case, Plan, Row, ratios
 from benchmarks.sending import shares
 from benchmarks.wire import Association, Instance, uid
+from tests.counterparts import wait_until
 from tests.receiving import data_set_of, receiver
 
 
@@ -28,6 +29,7 @@ def test_every_copy_arrives_as_it_was_numbered(tmp_path: Path, max_pdu_length: i
             assert association.store(instance) == 0
         association.release()
         spool = running.spool
+        wait_until(lambda: len(spool.new_entries()) == 3)
         kept = {spool.read(n).sop_instance_uid: spool.path(n) for n in spool.new_entries()}
         assert {name: data_set_of(path) for name, path in kept.items()} == sent
     numbers = {int(dcmread(path).InstanceNumber) for path in kept.values()}

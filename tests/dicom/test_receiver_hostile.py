@@ -153,7 +153,7 @@ def test_a_message_above_the_bound_ends_its_association_alone(
         wait_until(lambda: events(Event.INSTANCE_REFUSED))
         with association(running.port) as made:
             assert send_dataset(made, mr_slices(slices=1)[0]) == 0x0000
-        assert len(running.spool.new_entries()) == 1
+        wait_until(lambda: len(running.spool.new_entries()) == 1)
     assert list(running.spool.root.glob("tmp/*/*")) == []
 
 

@@ -31,7 +31,7 @@ from scp.deposit import Claimed, Deposit, Depot, Source
 from scp.spool import Spool
 from scp.status import STATUSES
 from tests.builders import mr_series, mr_slices, write
-from tests.counterparts import HOST, Orthanc, free_port, orthanc, wait_until
+from tests.counterparts import HOST, Orthanc, free_port, orthanc, wait_until, wait_until
 from tests.receiving import PEERS, Told, receiver
 
 GET, MOVE = StudyRootQueryRetrieveInformationModelGet, StudyRootQueryRetrieveInformationModelMove
@@ -189,6 +189,7 @@ def test_move_makes_the_node_send_to_our_receiver(
     with receiver(tmp_path, port=receiver_port, peers=PEERS) as running:
         got = client(pacs.port).move(wanted, quiet)
         assert (got.verdict, got.completed, got.failed) == (Verdict.ACCEPTED, 2, 0)
+        wait_until(lambda: len(running.spool.new_entries()) == 2)
         names = running.spool.new_entries()
         data_sets = {data_set_of(running.spool.path(name).read_bytes()) for name in names}
         assert data_sets == set(there.values())

@@ -15,7 +15,7 @@ from results_store.jobs import SendTo
 from results_store.options import StoreOptions
 from results_store.store import open_store
 from tests.appliance import PIPELINES, Appliance, command, settings, write
-from tests.counterparts import storescu
+from tests.counterparts import storescu, wait_until
 from tests.store import world as rows
 from tests.system.phantom import study_of
 
@@ -112,6 +112,28 @@ def test_a_list_has_fixed_keys_for_programs_and_fits_the_page_of_people(
     lines = site.command(what, "list").splitlines()
     assert f"    {study_of(phantom)}" in lines
     assert max(map(len, lines)) <= 100
+
+
+def test_where_a_study_is_and_that_its_files_are_whole_is_told_while_all_runs(
+    site: Appliance, phantom: list[Path]
+) -> None:
+    study = study_of(phantom)
+    storescu(site.receiver_port, phantom)
+    site.wait_for_deliveries(study, DeliveryState.DELIVERED)
+    (found,) = json.loads(site.command("status", study, "--json"))
+    assert found["images"] == len(phantom)
+    assert found["series"][0]["senders"] == ["STORESCU (127.0.0.1)"]
+    assert [run["status"]["words"] for run in found["runs"]] == ["Result ready"]
+    assert {one["proof"] for one in found["deliveries"]} == {"found at the destination by C-FIND"}
+    assert "all as they were received" in site.command("check", "--spool", "--rate", "100 MB")
+
+    def counted() -> bool:  # once a second
+        whole = json.loads(site.command("status", "--json"))
+        assert all(role["runs"] for role in whole["roles"]), whole["roles"]
+        peers = {p["calling_ae_title"]: p for p in whole["peers"]}
+        return "STORESCU" in peers and peers["STORESCU"]["stored"] >= len(phantom)
+
+    wait_until(counted)
 
 
 def test_what_waits_for_something_that_left_the_settings_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,211 @@
+"""What is in the journal is safe: whoever comes next makes files of it, once."""
+
+import errno
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.core.log import Event
+from appliance.core.model import ReceivedInstance
+from scp.incoming import IncomingInstance
+from scp.journal import Journal, waiting_in
+from scp.page import CAPACITY
+from scp.shelves import JournalShelf
+from scp.spool import Spool
+from tests.counterparts import wait_until
+from tests.receiving import Told
+from tests.unit.test_scp_spool import NOW, sample
+
+
+class Site:
+    """A spool whose receiver may come and go."""
+
+    def __init__(self, root: Path) -> None:
+        self.spool = Spool(root)
+        self.sink = Told()
+
+    def shelf(self, most: int = 256) -> JournalShelf:
+        return JournalShelf(self.spool, Journal(self.spool.journal_folder, most=most), self.sink)
+
+    def entries(self) -> Mapping[str, bytes]:
+        return {n: self.spool.path(n).read_bytes() for n in self.spool.new_entries()}
+
+
+@contextmanager
+def started(shelf: JournalShelf) -> Iterator[int]:
+    left = shelf.start()
+    try:
+        yield left
+    finally:
+        shelf.stop()
+
+
+def keep(shelf: JournalShelf, number: int = 1, more: bytes = b"") -> tuple[ReceivedInstance, bool]:
+    data, provenance = sample(number)
+    incoming = IncomingInstance(provenance, shelf)
+    incoming.write(data + more)
+    return incoming.commit(incoming.identity(), NOW)
+
+
+def abandon(shelf: JournalShelf) -> None:
+    """End as a killed process does: nothing is filed, the locks are gone."""
+    shelf._journal.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "spool")
+
+
+def test_what_a_killed_process_answered_for_is_filed_by_the_next_bit_by_bit(site: Site) -> None:
+    shelf = site.shelf()
+    kept = [keep(shelf, number)[0] for number in (1, 2, 3)]
+    assert site.entries() == {}
+    assert {one.spool_name for one in waiting_in(site.spool.journal_folder)} == {
+        one.spool_name for one in kept
+    }
+    abandon(shelf)
+
+    with started(site.shelf()) as left:
+        assert left == 3
+    entries = site.entries()
+    for number, instance in enumerate(kept, start=1):
+        assert entries[instance.spool_name].endswith(sample(number)[0])
+        assert site.spool.read(instance.spool_name) == instance
+    assert sorted(one.spool_name for one in site.sink.instances) == sorted(entries)
+
+
+def test_what_is_filed_is_not_filed_again_when_it_is_deleted(site: Site) -> None:
+    with started(shelf := site.shelf()):
+        instance, _ = keep(shelf)
+    site.spool.remove(instance.spool_name)
+
+    with started(site.shelf()) as left:
+        assert left == 0
+    assert site.entries() == {}
+
+
+def test_a_torn_write_was_not_answered_for_and_is_nothing(site: Site) -> None:
+    shelf = site.shelf()
+    keep(shelf, 1)
+    torn, _ = keep(shelf, 2)
+    abandon(shelf)
+    slot = site.spool.journal_folder / "0" / "slot-0002"
+    data = bytearray(slot.read_bytes())
+    data[4096 + torn.size - 1] ^= 1
+    slot.write_bytes(data)
+
+    with started(site.shelf()) as left:
+        assert left == 1
+    assert torn.spool_name not in site.entries()
+
+
+def test_two_processes_have_a_folder_each_and_a_folder_left_alone_is_emptied(site: Site) -> None:
+    first, second = site.shelf(), site.shelf()
+    keep(first, 1)
+    keep(second, 2)
+    abandon(second)
+
+    with started(site.shelf()) as left:  # takes the folder of the second
+        assert left == 1
+    abandon(first)
+    one, another = site.shelf(), site.shelf()
+    keep(another, 3)
+    abandon(another)
+    with started(one) as left:
+        assert left == 2
+    assert len(site.entries()) == 3
+    assert list((site.spool.journal_folder / "1").glob("slot-*")) == []
+
+
+def test_while_the_disk_refuses_everything_stays_and_is_filed_later(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusals = 0
+
+    def refuses(*_: object) -> bool:
+        nonlocal refusals
+        refusals += 1
+        raise OSError(errno.ENOSPC, "full")
+
+    with started(shelf := site.shelf()):
+        with monkeypatch.context() as patch:
+            patch.setattr("scp.filer._PAUSE", 0.01)
+            patch.setattr(site.spool, "place", refuses)
+            keep(shelf)
+            wait_until(lambda: refusals > 2)
+        wait_until(site.entries)
+    assert [r.message for r in caplog.records] == [Event.JOURNAL_STUCK.value]
+    assert list(site.spool.root.glob("tmp/*/*")) == []
+
+
+def test_without_a_free_slot_an_instance_gets_its_file_at_once(site: Site) -> None:
+    shelf = site.shelf(most=1)
+    keep(shelf, 1)
+    second, is_new = keep(shelf, 2)
+    assert is_new
+    assert list(site.entries()) == [second.spool_name]
+    abandon(shelf)
+
+
+@pytest.mark.parametrize("size", [CAPACITY - 5000, CAPACITY, 3 * CAPACITY, 3 * CAPACITY + 4097])
+def test_an_instance_of_any_size_is_kept_bit_by_bit(site: Site, size: int) -> None:
+    head = b"\x09\x00\x01\x10OB\0\0" + (size).to_bytes(4, "little")
+    rest = head + bytes(i * 7 % 251 for i in range(1000)) * (size // 1000) + bytes(size % 1000)
+    with started(shelf := site.shelf()):
+        instance, _ = keep(shelf, 1, rest)
+    data = site.entries()[instance.spool_name]
+    assert data.endswith(sample(1)[0] + rest)
+    assert len(data) == instance.size
+
+
+def test_the_same_bytes_again_are_a_duplicate_before_and_after_filing(site: Site) -> None:
+    shelf = site.shelf()
+    assert keep(shelf)[1]
+    assert not keep(shelf)[1]
+    with started(shelf):
+        pass
+    with started(shelf := site.shelf()):
+        assert not keep(shelf)[1]
+    assert len(site.entries()) == 1
+
+
+def test_an_answer_waits_for_the_disk(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    pwritev, fsync = os.pwritev, os.fsync
+
+    def noted(file: int, data: Any, offset: int, flags: int = 0) -> int:
+        if flags & os.RWF_DSYNC:
+            steps.append("durable " + Path(f"/proc/self/fd/{file}").readlink().name)
+        return pwritev(file, data, offset, flags)
+
+    def noted_fsync(file: int) -> None:
+        steps.append("fsync " + Path(f"/proc/self/fd/{file}").readlink().name)
+        fsync(file)
+
+    shelf = site.shelf()
+    monkeypatch.setattr(os, "pwritev", noted)
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    keep(shelf)
+    assert steps == ["durable slot-0001", "fsync 0"]
+    abandon(shelf)
+
+
+def test_a_file_system_without_direct_io_will_do(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.open
+
+    def refuses_direct(path: Any, flags: int, *rest: Any) -> int:
+        if flags & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "no direct I/O")
+        return real(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", refuses_direct)
+    with started(shelf := site.shelf()):
+        instance, _ = keep(shelf)
+    assert site.entries()[instance.spool_name].endswith(sample()[0])
