@@ -76,6 +76,11 @@ class Announcements:
         with self._database.read() as connection:
             return tuple(map(_to_announcement, connection.execute(query)))
 
+    def listed(self, study_uid: str) -> int:
+        """Return how many images of the study were listed as made or available."""
+        lists = [one.listed for one in self.of_study(study_uid) if one.state in _NEWS]
+        return len({uid for one in lists for found in one.values() for uid in found})
+
     def begin_step(self, step: Announcement) -> None:
         """Keep a new step; one that is known stays as it is."""
         with self._database.write() as connection:

@@ -35,6 +35,12 @@ class _Memory:
     look_again: dict[str, datetime] = field(default_factory=dict)  # by route
     late: dict[str, int] = field(default_factory=dict)  # by route; how many were told
     not_before: datetime | None = None  # after a failure, or while images stream in
+    listed: int = 0  # images that were announced in lists; the last of them is not waited with
+
+    @property
+    def awaits_last(self) -> bool:
+        """Whether images that were announced were still missing at the last look."""
+        return 0 <= self.images < self.listed
 
     def due(self) -> list[datetime]:
         """Return when the study is to be looked at: for new images, for each route that waits."""
@@ -123,7 +129,7 @@ class Orchestrator:
 
     def _look_safely(self, uid: str, memory: _Memory, now: datetime) -> None:
         """Look at a study as of `now`: what came later is not indexed and does not count."""
-        if memory.not_before is not None and now < memory.not_before:
+        if memory.not_before is not None and now < memory.not_before and not memory.awaits_last:
             return
         memory.not_before = None
         try:
@@ -148,7 +154,8 @@ class Orchestrator:
         fresh = row.instance_count != memory.images
         if fresh and memory.looked_at is not None:
             since = now - memory.looked_at
-            if timedelta(0) <= since < self._pace:
+            all_came = memory.images < memory.listed <= row.instance_count
+            if timedelta(0) <= since < self._pace and not all_came:
                 memory.not_before = memory.looked_at + self._pace
                 return
         statuses = {status.route: status for status in self._store.routes.of_study(uid)}
@@ -161,6 +168,7 @@ class Orchestrator:
         if due:
             self._look_at_routes(uid, memory, due, statuses, now)
             memory.looked_at = now
+            memory.listed = self._store.announcements.listed(uid)
         if fresh:
             self._store.studies.evaluated(uid, row.instance_count)
         memory.images = row.instance_count
