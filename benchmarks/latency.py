@@ -3,7 +3,8 @@
     python -m benchmarks.latency [--studies N] [--ways NAME,…]
 
 A stream of MR series goes to `appliance run`; the clock runs from the answer to the last thing
-that was needed until another process sees the job in the store. The ways to be complete:
+that was needed to the time that the job's row names, which is taken as its transaction begins. The
+ways to be complete:
 
 - quiet: nothing is said; what is told is the time beyond the route's quiet time.
 - mpps: a performed procedure step ends (N-SET COMPLETED, listing every image) before its last
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -35,14 +37,14 @@ from benchmarks.common import report
 from benchmarks.instances import blank
 from benchmarks.wire import Association, uid
 from tests.appliance import Appliance, appliance, settings
-from tests.counterparts import HOST, free_port
+from tests.counterparts import HOST, free_port, wait_until
 
 WAYS = ("quiet", "mpps", "mpps-after", "ian")
 _QUIET = 2.0  # seconds, of the route
 _IMAGES = 40
-_APART = 0.3  # seconds between two studies
-_LONGEST = 30.0
-_LOOK = 0.01
+_APART = 1.0  # seconds between two studies: 3600 an hour
+_LONGEST = 60.0
+_LOOK = 0.5
 
 
 def main() -> None:
@@ -129,8 +131,7 @@ def measure(site: Appliance, way: str, studies: int) -> list[float]:
     """Send the studies; return the seconds of each."""
     made = blank("mr", SeriesDescription="t1 mprage", MRAcquisitionType="3D")
     run_number = secrets.randbelow(10**9) * 10
-    needed: dict[str, float] = {}  # when the last thing was answered, by study
-    queued: dict[str, float] = {}
+    needed: dict[str, datetime] = {}  # when the last thing was answered, by study
     association = Association(site.receiver_port, [made.sop_class_uid])
     instance = association.instance(made)
 
@@ -141,17 +142,18 @@ def measure(site: Appliance, way: str, studies: int) -> list[float]:
             raise RuntimeError(f"an image was refused: {status:04X}")
 
     if way == "quiet":
-        _stream(site, studies, run_number, needed, queued, lambda share: _all(store, share))
+        _stream(site, studies, run_number, needed, lambda share: _all(store, share))
     else:
         with _teller(site.receiver_port) as teller:
 
             def send(share: int) -> None:
                 _announced(way, teller, store, run_number, share, made.sop_class_uid)
 
-            _stream(site, studies, run_number, needed, queued, send)
+            _stream(site, studies, run_number, needed, send)
     association.release()
     beyond = _QUIET if way == "quiet" else 0.0
-    return [queued[study] - needed[study] - beyond for study in needed]
+    queued = {study: site.store.jobs.of_study(study)[0].created_at for study in needed}
+    return [(queued[study] - needed[study]).total_seconds() - beyond for study in needed]
 
 
 def _all(store: Callable[[int, int], None], share: int) -> None:
@@ -188,33 +190,22 @@ def _stream(
     site: Appliance,
     studies: int,
     run_number: int,
-    needed: dict[str, float],
-    queued: dict[str, float],
+    needed: dict[str, datetime],
     send: Callable[[int], None],
 ) -> None:
-    """Send a study from time to time, and look all the time for jobs."""
+    """Send a study from time to time, and wait for all their jobs."""
     for share in range(1, studies + 1):
         send(share)
-        needed[uid(1, run_number, share, 0).decode()] = time.monotonic()
-        _look(site, needed, queued, time.monotonic() + _APART)
-    _look(site, needed, queued, time.monotonic() + _LONGEST, until_all=True)
-    if missing := len(needed) - len(queued):
-        raise RuntimeError(f"{missing} studies have no job after {_LONGEST} s")
+        needed[uid(1, run_number, share, 0).decode()] = datetime.now(UTC)
+        time.sleep(_APART)
+    waiting = set(needed)
 
-
-def _look(
-    site: Appliance,
-    needed: dict[str, float],
-    queued: dict[str, float],
-    until: float,
-    *,
-    until_all: bool = False,
-) -> None:
-    while (now := time.monotonic()) < until and not (until_all and len(queued) == len(needed)):
-        for study in needed.keys() - queued.keys():
-            if site.store.jobs.of_study(study):
-                queued[study] = now
+    def all_queued() -> bool:
         time.sleep(_LOOK)
+        waiting.difference_update([s for s in waiting if site.store.jobs.of_study(s)])
+        return not waiting
+
+    wait_until(all_queued, _LONGEST)
 
 
 # -- messages: what they must have, and the images -----------------------------------------

@@ -35,7 +35,7 @@ from benchmarks import sending
 from benchmarks.common import Ratio, file_system, report, without_delay
 from benchmarks.instances import blank, write_files
 from benchmarks.processes import cpu_seconds, watched
-from benchmarks.receivers import NAMES, Receiver, available, receiver
+from benchmarks.receivers import NAMES, Receiver, receiver
 from benchmarks.wire import Blank
 
 COUNTS = {"ct": 400, "mr": 800, "cr": 40, "multiframe": 8}
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--quick", action="store_true", help="fewer instances, rounds and cases")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--receivers", type=_words, default=available(), help=",".join(NAMES))
+    parser.add_argument("--receivers", type=_words, default=NAMES, help=",".join(NAMES))
     parser.add_argument("--workloads", type=_words, help=",".join(COUNTS))
     parser.add_argument("--associations", type=_words)
     parser.add_argument("--senders", type=_words, help="own,storescu")
@@ -125,7 +125,7 @@ def plan(given: argparse.Namespace) -> Plan:
 def full() -> Plan:
     """Return the whole comparison."""
     names = ("rounds", "workloads", "associations", "senders", "images", "processes")
-    given = argparse.Namespace(quick=False, receivers=available(), **dict.fromkeys(names))
+    given = argparse.Namespace(quick=False, receivers=NAMES, **dict.fromkeys(names))
     return plan(given)
 
 
@@ -224,7 +224,7 @@ def _wait_for_files(running: Receiver, count: int) -> float:
 def ratios(rows: Sequence[Row], planned: Plan) -> list[Ratio]:
     """Return ours beside each peer, by case: the median of the rounds' ratios."""
     ours = [name for name in planned.receivers if name.startswith("appliance:")]
-    peers = [name for name in planned.receivers if name not in ours]
+    peers = [name for name in planned.receivers if name not in (*ours, "discard")]
     made = []
     for peer, case, name in product(peers, planned.cases, ours):
         each = [

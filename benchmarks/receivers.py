@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 
-from appliance.settings.site import ReceiverSettings
 from tests.counterparts import free_port, orthanc, running, tool
 
 MAX_PDU = 131_072  # the most that DCMTK takes; the same for all
@@ -26,12 +25,6 @@ NAMES = (
     "pynetdicom",
     "discard",
 )
-
-
-def available() -> tuple[str, ...]:
-    """Return the receivers of `NAMES` that this version has."""
-    weaker = "durability" in ReceiverSettings.model_fields
-    return tuple(n for n in NAMES if weaker or n in NAMES[:1] or not n.startswith("appliance:"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +75,8 @@ def receiver_settings(port: int, durability: str, processes: int | None) -> dict
         "accept_unknown_peers": True,
         "max_associations_per_peer": 64,
         "disk": {"warn_below": "2 MB", "refuse_below": "1 MB"},
+        "durability": durability,
     }
-    known = ReceiverSettings.model_fields
-    if "durability" in known:
-        chosen["durability"] = durability
-    elif durability != "instance":
-        raise ValueError(f"this version has no durability {durability}")
     if processes is not None:
         chosen["processes"] = processes
     return chosen

@@ -132,7 +132,7 @@ def _tell(connection: Connection, news: Announcement) -> None:
     reason = _NEWS.get(news.state)
     if reason is not None:
         at, uid = news.announced_at, news.study_instance_uid
-        reopen_held(connection, uid, RouteEvent.NEWS, reason, at)
+        reopen_held(connection, [uid], RouteEvent.NEWS, reason, at)
 
 
 def _same(one: Announcement) -> tuple[Any, ...]:

@@ -122,6 +122,7 @@ class Session:
             calling_ae_title=request.calling_ae_title,
             called_ae_title=request.called_ae_title,
             address=self._address,
+            certificate_names=self._stream.certificate_names(),
         )
         refusal = _unsupported(request)
         if refusal is None:

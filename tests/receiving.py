@@ -23,6 +23,7 @@ from scp.server import Receiver
 from scp.services import Service
 from scp.spool import Spool
 from tests.counterparts import HOST, wait_until
+from tests.faults.wire import ASSOCIATE_RJ, IMPLICIT, VERIFICATION, Peer, associate_rq
 
 LOCAL = ("127.0.0.0/8",)
 PEERS = (
@@ -30,6 +31,7 @@ PEERS = (
     AllowedPeer(ae_title="ECHOSCU", networks=LOCAL),
     AllowedPeer(ae_title="ORTHANC", networks=LOCAL),
     AllowedPeer(ae_title="FARAWAY", networks=("10.0.0.0/8",)),
+    AllowedPeer(ae_title="BOUND", networks=LOCAL, certificate="Scanner"),
     AllowedPeer(ae_title="STANDARD", networks=LOCAL, accept_private_storage=False),
 )
 PRIVATE_CLASS = "1.2.3.4.5.6.7"
@@ -117,6 +119,19 @@ def association(
             made.release()
         for connection in opened:
             connection.close()  # pynetdicom leaves it open where the peer closed first
+
+
+def rejection(
+    port: int, *, calling: str = "STORESCU", called: str = "APPLIANCE"
+) -> tuple[int, ...]:
+    """Result, source and reason of the A-ASSOCIATE-RJ that the caller gets; empty for none.
+
+    Stock pynetdicom calls a rejection an abort where the answer is quicker than its own threads.
+    """
+    with Peer(port) as peer:
+        peer.send(associate_rq([(1, VERIFICATION, [IMPLICIT])], calling=calling, called=called))
+        kind, body = peer.receive()
+        return tuple(body[1:4]) if kind == ASSOCIATE_RJ else ()
 
 
 ExplicitVR = str(ExplicitVRLittleEndian)

@@ -93,8 +93,7 @@ class RetentionOptions:
     keep_at_least: timedelta = timedelta(hours=1)  # even when the disk is full
 
 
-# For two days; a modality that was off for longer asks again.
-_REPORT = Backoff(first=timedelta(seconds=5), longest=timedelta(minutes=10), attempts=290)
+_REPORT = Backoff(first=timedelta(seconds=5), longest=timedelta(minutes=10), attempts=1000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,4 +103,5 @@ class CommitmentOptions:
     keep: timedelta  # from the answer on, whatever age and disk say
     wait: timedelta = timedelta(minutes=1)  # for instances that are not here yet
     wait_for_index: timedelta = timedelta(minutes=10)  # while received ones are not indexed
-    retry: Backoff = _REPORT
+    retry: Backoff = _REPORT  # of a peer that does not take answers
+    patience: timedelta = timedelta(days=2)  # with one request; a modality asks again

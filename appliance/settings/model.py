@@ -8,6 +8,7 @@ from appliance.core.documents import Document
 from appliance.settings.site import (
     Appliance,
     Destination,
+    IntakeSettings,
     ReceiverSettings,
     Retention,
     StoreSettings,
@@ -23,6 +24,9 @@ class Settings(Document):
     appliance: Appliance = Field(description="Who this installation is.")
     receiver: ReceiverSettings = Field(
         default_factory=ReceiverSettings, description="The DICOM listener."
+    )
+    intake: IntakeSettings = Field(
+        default_factory=IntakeSettings, description="From received instances to studies."
     )
     retention: Retention = Field(default_factory=Retention, description="How long things are kept.")
     store: StoreSettings = Field(default_factory=StoreSettings, description="The database.")

@@ -8,13 +8,14 @@ from appliance.settings.model import Settings
 from appliance.wiring.catalogue import installed, verify_weights
 from appliance.wiring.certificates import server_files, tls_files
 from appliance.wiring.forms import load_forms
+from appliance.wiring.stow import stow_options
 from results_store.local_disk import check_local_disk
 
 
 def check_installation(settings: Settings) -> None:
     """Raise ConfigError with all that is wrong in pipelines, weights, forms, disk and TLS."""
     problems: list[str] = []
-    for check in (_pipelines, load_forms, _disk, _tls):
+    for check in (_pipelines, load_forms, _disk, _tls, stow_options):
         problems += _problems_of(check, settings)
     if problems:
         raise ConfigError(*problems)

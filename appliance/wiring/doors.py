@@ -10,44 +10,19 @@ from pathlib import Path
 
 from appliance.core.documents import suggest
 from appliance.core.errors import StoreError
-from appliance.core.model import ReceivedInstance
-from appliance.core.ports import Role
 from appliance.doors.fetch import Fetcher, FetchProgress, FetchReport
 from appliance.doors.options import FetchOptions
+from appliance.wiring.depot import depot
 from appliance.wiring.nodes import client_of
 from appliance.wiring.site import Site
 from results_store.fetches import Way
 from scp.contexts import STORAGE_CLASSES, STORED
-from scp.deposit import Depot
 
-__all__ = ["FetchProgress", "FetchReport", "depot", "fetcher", "source_node", "turn"]
+__all__ = ["FetchProgress", "FetchReport", "fetcher", "source_node", "turn"]
 
 _USUAL = 60  # SOP Classes that are offered to a node that does not say what it has
 
 Wait = Callable[[timedelta], bool]
-
-
-class Announcer:
-    """Tells the orchestrator that something is in the spool."""
-
-    def __init__(self, site: Site) -> None:
-        self._wakeup = site.wakeup
-
-    def received(self, _instance: ReceivedInstance, /) -> None:
-        """Wake it."""
-        self._wakeup.wake(Role.ORCHESTRATE)
-
-
-def depot(site: Site) -> Depot:
-    """Return what takes instances that do not come by C-STORE."""
-    receiver = site.settings.receiver
-    return Depot(
-        site.spool,
-        Announcer(site),
-        site.clock,
-        largest=receiver.max_message,
-        refuse_below=receiver.disk.refuse_below,
-    )
 
 
 def fetcher(

@@ -17,7 +17,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 from appliance.core.clock import SystemClock
 from appliance.core.model import CommitmentReport
 from appliance.intake.commitment import Committer
-from appliance.intake.headers import HeaderCache
+from appliance.intake.committing import Committing
 from appliance.intake.indexer import Indexer
 from appliance.intake.options import CommitmentOptions
 from appliance.peers import DicomClient, DicomNode
@@ -32,6 +32,7 @@ from tests.builders import mr_series
 from tests.commitments import request
 from tests.counterparts import HOST, orthanc, storescu, wait_until
 from tests.receiving import Running, options
+from tests.store.intake_world import IntakeWorld
 
 OPTIONS = CommitmentOptions(keep=timedelta(days=30), wait=timedelta(0))
 
@@ -49,13 +50,14 @@ class Site:
         """Do what is due; return whether every request has its answer."""
         self.indexer.step(SystemClock().now())
         self.committer.step()
-        wait(self.committer._running.values(), 20)
+        wait([one.running for one in self.committer._peers.values() if one.running], 20)
         return not self.committer._notices.names()
 
 
 @contextmanager
 def site(root: Path, *asking: str) -> Iterator[Site]:
-    clock, ports = SystemClock(), dict.fromkeys(asking, 0)
+    clock: Any = SystemClock()
+    ports = dict.fromkeys(asking, 0)
     notices = Notices(root / "spool")
     desk = Desk(notices, clock, lambda: None)
     running = Running(root / "spool", options(), services=[StorageCommitment(desk, asking)])
@@ -63,16 +65,15 @@ def site(root: Path, *asking: str) -> Iterator[Site]:
     migrate(url)
     store = open_store(url, clock)
     committer = Committer(
-        options=OPTIONS,
-        notices=notices,
-        store=store,
-        spool=running.spool,
-        report={title: reporter(title, ports) for title in asking},
-        clock=clock,
+        OPTIONS,
+        notices,
+        Committing(OPTIONS, store, running.spool, clock),
+        {title: reporter(title, ports) for title in asking},
+        clock,
     )
     running.receiver.start()
     try:
-        indexer = Indexer(running.spool, store, HeaderCache(()), b"k" * 32)
+        indexer = IntakeWorld(root / "spool", store, clock).indexer
         yield Site(running, indexer, committer, ports)
     finally:
         running.receiver.stop()

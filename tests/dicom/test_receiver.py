@@ -18,6 +18,7 @@ from tests.receiving import (
     association,
     data_set_of,
     receiver,
+    rejection,
     send_dataset,
 )
 
@@ -90,10 +91,7 @@ def test_who_may_not_associate_is_told_why(
 ) -> None:
     calling, called, limits, expected = case
     with receiver(tmp_path, **limits) as running:
-        with association(running.port, calling=calling, called=called) as made:
-            assert made.is_rejected
-            answer = made.acceptor.primitive
-            assert (answer.result, answer.result_source, answer.diagnostic) == expected
+        assert rejection(running.port, calling=calling, called=called) == expected
         if not limits:
             echoscu(running.port)  # and nobody else is disturbed
     (event,) = events(Event.ASSOCIATION_REJECTED)
@@ -109,8 +107,7 @@ def test_a_peer_that_left_makes_room_for_the_next(tmp_path: Path) -> None:
     with receiver(tmp_path, max_associations=1) as running:
         with association(running.port) as made:
             assert made.is_established
-            with association(running.port) as second:
-                assert second.is_rejected
+            assert rejection(running.port) == (2, 3, 2)
         wait_until(lambda: not running.receiver.connections)
         echoscu(running.port)
 

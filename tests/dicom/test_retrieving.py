@@ -31,7 +31,7 @@ from scp.deposit import Claimed, Deposit, Depot, Source
 from scp.spool import Spool
 from scp.status import STATUSES
 from tests.builders import mr_series, mr_slices, write
-from tests.counterparts import HOST, Orthanc, free_port, orthanc, wait_until, wait_until
+from tests.counterparts import HOST, Orthanc, free_port, orthanc, wait_until
 from tests.receiving import PEERS, Told, receiver
 
 GET, MOVE = StudyRootQueryRetrieveInformationModelGet, StudyRootQueryRetrieveInformationModelMove

@@ -1,5 +1,6 @@
 """What is said to a peer that asks for storage commitment, and what follows for retention."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import wait
 from datetime import timedelta
@@ -13,6 +14,7 @@ from appliance.core.errors import PeerError
 from appliance.core.log import Event
 from appliance.core.model import CommitmentFailure, CommitmentReport
 from appliance.intake.commitment import Committer
+from appliance.intake.committing import Committing
 from appliance.intake.options import CommitmentOptions, RetentionOptions
 from appliance.intake.retention import Retention
 from results_store.store import Store
@@ -23,6 +25,7 @@ from scp.notices import Notice, Notices
 from tests.announcements import encoded
 from tests.builders import mr_slices
 from tests.commitments import request
+from tests.counterparts import wait_until
 from tests.store.intake_world import IntakeWorld
 from tests.store.world import SteppedClock
 
@@ -37,22 +40,30 @@ class Modality:
         self.notices = Notices(world.spool_root)
         self.answers: list[CommitmentReport] = []
         self.is_off = False
+        self.refuses = ""
+        self.inside: list[str] = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
         self._world = world
         self.start()
 
     def start(self) -> None:
         world = self._world
         self.committer = Committer(
-            options=OPTIONS,
-            notices=self.notices,
-            store=world.store,
-            spool=world.spool,
-            report={"MR01": self._take},
-            clock=world.clock,
+            OPTIONS,
+            self.notices,
+            Committing(OPTIONS, world.store, world.spool, world.clock),
+            {"MR01": self._take, "US02": self._never},
+            world.clock,
         )
 
+    def _never(self, answer: CommitmentReport) -> None:
+        raise PeerError("US02 does not answer")
+
     def _take(self, answer: CommitmentReport) -> None:
-        if self.is_off:
+        self.inside.append(answer.transaction_uid)
+        self.may_go_on.wait(20)
+        if self.is_off or answer.transaction_uid == self.refuses:
             raise PeerError("MR01 does not answer")
         self.answers.append(answer)
 
@@ -73,10 +84,9 @@ class Modality:
     def pass_time(self, by: timedelta = timedelta(0)) -> None:
         """Let the time pass and everything be done that is due then."""
         self._world.clock.advance(by)
-        self.committer.step()
-        wait(self.committer._running.values(), 20)
-        self.committer.step()
-        wait(self.committer._running.values(), 20)
+        for _ in range(2):
+            self.committer.step()
+            wait([one.running for one in self.committer._peers.values() if one.running], 20)
 
 
 @pytest.fixture
@@ -188,10 +198,26 @@ def test_a_modality_that_never_listens_again_is_given_up_loudly(
 ) -> None:
     modality.is_off = True
     modality.ask(request("1.2.3"))
-    for _ in range(400):
+    for _ in range(289):
         modality.pass_time(timedelta(minutes=10))
     assert modality.notices.names() == ()
     assert [r.getMessage() for r in caplog.records].count(Event.COMMITMENT_FAILED) == 1
+
+
+def test_a_dead_peer_and_a_request_that_it_never_takes_hold_up_nobody(
+    world: IntakeWorld, modality: Modality
+) -> None:
+    slices = mr_slices(slices=1)
+    world.receive(slices)
+    world.step()
+    for _ in range(5):
+        modality.ask(request(*uids(slices)), calling="US02")
+    modality.refuses = "1.66"
+    modality.ask(request(*uids(slices), transaction="1.66"))
+    modality.ask(request(*uids(slices), transaction="1.67"))
+    modality.pass_time()
+    modality.pass_time(timedelta(seconds=6))
+    assert [answer.transaction_uid for answer in modality.answers] == ["1.67"]
 
 
 def test_a_peer_that_may_no_longer_ask_does_not_hold_the_others(
@@ -205,6 +231,37 @@ def test_a_peer_that_may_no_longer_ask_does_not_hold_the_others(
     modality.pass_time()
     assert len(modality.answers) == 1
     assert modality.notices.names() == ()
+
+
+def test_a_peer_gets_one_answer_at_a_time(world: IntakeWorld, modality: Modality) -> None:
+    slices = mr_slices(slices=1)
+    world.receive(slices)
+    world.step()
+    for _ in range(3):
+        modality.ask(request(*uids(slices)))
+    modality.may_go_on.clear()
+    for _ in range(3):
+        modality.committer.step()
+    wait_until(lambda: modality.inside)
+    modality.committer.step()
+    assert len(modality.inside) == 1
+    modality.may_go_on.set()
+    for _ in range(3):
+        modality.pass_time()
+    assert len(modality.answers) == 3
+    assert len(modality.inside) == 3
+
+
+def test_what_retention_is_deleting_just_now_is_not_committed(
+    world: IntakeWorld, modality: Modality, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slices = mr_slices(slices=1)
+    world.receive(slices)
+    world.step()
+    monkeypatch.setattr(world.store.keeping, "keep", lambda files, until: frozenset())
+    modality.ask(request(*uids(slices)))
+    modality.pass_time()
+    assert modality.answers[0].committed == ()
 
 
 def test_other_notices_are_left_alone(world: IntakeWorld, modality: Modality) -> None:
