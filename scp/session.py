@@ -31,7 +31,7 @@ from scp.services import LONGEST_DATA_SET, Reply, Service
 from scp.status import STATUSES, Outcome
 from scp.store import Reception, Upload
 from scp.stream import ConnectionEnded, Stream
-from scp.tally import ACCEPTED, Tally
+from scp.tally import ABORTED, ACCEPTED, UNNAMED, Tally
 
 _LONGEST_COMMAND = 65_536
 _LONGEST_REQUEST = 1_048_576  # A-ASSOCIATE-RQ with 128 contexts of 40 syntaxes has 150 kB
@@ -100,6 +100,7 @@ class Session:
             while self._caller is not None and self._serve(self._caller):
                 pass
         except ProtocolViolation as violation:
+            self._tell(violation)
             self._abort(violation.reason)
         except ConnectionEnded:
             pass
@@ -156,6 +157,17 @@ class Session:
         rejection = REJECTIONS[refusal]
         self._stream.send(pdu.rejection(rejection.result, rejection.source, rejection.reason))
         self._stream.wait_for_end(_TO_CLOSE)
+
+    def _tell(self, violation: ProtocolViolation) -> None:
+        """Count and log why the association is aborted; its words are ours."""
+        title = self._caller.calling_ae_title if self._caller is not None else ""
+        self._house.tally.count(title or UNNAMED, self._address, ABORTED)
+        self._house.refusals.tell(
+            Event.ASSOCIATION_ABORTED,
+            str(violation),
+            calling_ae_title=title,
+            peer_address=self._address,
+        )
 
     def _abort(self, reason: AbortReason) -> None:
         try:

@@ -25,6 +25,7 @@ from secrets import token_hex
 from appliance.core.clock import Clock
 
 ACCEPTED = "associated"  # beside the outcomes of instances and the reasons of rejections
+ABORTED = "associations aborted"
 UNNAMED = "(unnamed)"  # who calls and is refused before his AE title is known
 OTHERS = "(others)"  # whom callers are summed under once there are too many of them
 

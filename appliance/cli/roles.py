@@ -1,5 +1,6 @@
 """`run` and the six roles."""
 
+import gc
 import importlib
 import logging
 import os
@@ -54,6 +55,7 @@ def run_all(config: ConfigOption = DEFAULT_CONFIG) -> int:
     open_site(config).close()
     for role in Role:
         module_of(role)
+    gc.freeze()  # what the roles share stays shared: no collection writes to it
     stop = Stop()
     stop.listen()
     return Supervisor(run_role=partial(_in_a_fork, config), clock=SystemClock()).run(stop)
@@ -89,6 +91,7 @@ def _serve(role: Role, site: Site, stop: Stop, config: Path) -> bool:
         # After the role is ours: a second process of it must not take the first one's wake-ups.
         listener = WakeupListener(site.folders.run, role)
         ends.callback(listener.close)
+        stop.wake = partial(site.wakeup.wake, role)
         while True:
             ended_well = run_service(service, listener, stop, site.clock)
             if not stop.reload or _is_good(config):
