@@ -28,7 +28,7 @@ from tests.faults.site import ROOT, Site, site_settings
 from tests.faults.truth import Finding, SpoolReader
 from tests.faults.wire import P_DATA, RELEASE_RP, Broken, is_well, read_command, send_all
 
-_STORE_RSP = 0x8001
+_KEEPING = (0x8001, 0x8140)  # responses to C-STORE and N-CREATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def judge(output: Path, root: Path, instances: Sequence[Instance], rng: random.R
 
 
 def _successes(message: bytes) -> list[str]:
-    """Return the SOP Instance UIDs of the C-STORE successes in what was sent."""
+    """Return the SOP Instance UIDs of what was answered with success."""
     found, position = [], 0
     while position + 12 <= len(message) and message[position] == P_DATA:
         (length,) = struct.unpack_from(">I", message, position + 2)
@@ -141,7 +141,7 @@ def _successes(message: bytes) -> list[str]:
             answer = read_command(message[position + 12 : position + 6 + length])
         except Broken:
             break
-        if answer.field == _STORE_RSP and answer.status == 0:
+        if answer.field in _KEEPING and answer.status == 0:
             found.append(answer.sop_instance_uid)
         position += 6 + length
     return found
