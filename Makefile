@@ -1,5 +1,6 @@
 # make demo   the whole appliance, once, on this machine: no root, no apt
 # make test   all tests, against real counterparts (installed with apt when run as root)
+# make faults what is killed, cut off, filled up or lied to, at length
 # make check  format, lint, types, import contracts, architecture, generated documents
 
 PYTHON ?= python3.11
@@ -12,7 +13,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 OUT ?= benchmarks/results
 BENCH ?=
 
-.PHONY: venv dev demo test test-model test-gpu check docs screenshot bench bench-receive bench-day install install-files install-venv clean
+.PHONY: venv dev demo test test-model test-gpu faults check docs screenshot bench bench-receive bench-day install install-files install-venv clean
 
 # Compiled on all cores, which pip does on one. A package's templates are no Python: no error.
 define install
@@ -45,6 +46,12 @@ test: dev
 # The brain model, run several times over: tilted, stored otherwise. Some minutes.
 test-model: dev
 	$(BIN)/python -m pytest tests/model
+
+# Kills, power cuts, attacks, hard times at length; half an hour. DATA=FOLDER sends its files too.
+faults: dev
+	sh tests/install-counterparts.sh
+	$(PIP) --only-binary :all: atheris || echo "Without atheris the fuzzer goes by chance."
+	$(BIN)/python -m tests.faults $(if $(DATA),--data $(DATA))
 
 test-gpu: dev
 	$(BIN)/python -m pytest -m gpu tests/gpu

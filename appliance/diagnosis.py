@@ -13,6 +13,7 @@ from appliance.wiring.lookout import stranded
 from appliance.wiring.nodes import client_of
 from results_store.options import StoreOptions, parse_url, sqlite_file
 from results_store.store import open_store
+from scp.durability import PROMISES, Durability
 
 
 def warnings(settings: Settings) -> list[str]:
@@ -26,6 +27,9 @@ def warnings(settings: Settings) -> list[str]:
         found.append("no peers: every association will be rejected")
     if settings.receiver.accept_unknown_peers:
         found.append("accept_unknown_peers: everybody who reaches the port can send")
+    if settings.receiver.durability is not Durability.INSTANCE:
+        promise = PROMISES[settings.receiver.durability]
+        found.append(f"durability: {settings.receiver.durability.value} is unsafe. {promise}")
     found += [
         f"route {route.name!r} is a shadow: its results stay here"
         for route in settings.routes

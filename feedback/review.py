@@ -69,6 +69,7 @@ class RunView:
     deliveries: tuple[Status, ...]
     delivering: bool
     newer: Job | None  # the run that replaces this one
+    changed_since: tuple[str, ...]  # what its images say otherwise by now
     form_name: str
     form: Form
     series_instance_uid: str
@@ -109,6 +110,7 @@ class Review:
     run: RunView | None
     runs: tuple[tuple[Job, Status], ...]  # all, newest first
     routes: tuple[RouteView, ...]
+    doubts: tuple[str, ...]  # what a person has to look at
     unsettled: bool  # something may still change by itself
     mark: str  # differs when anything that is said of runs and routes differs
 
@@ -135,6 +137,7 @@ class Reviewer:
             run=None if shown is None else self._run(shown, jobs),
             runs=tuple((job, of_job(job)) for job in sorted(jobs, key=lambda j: -j.job_id)),
             routes=views,
+            doubts=self._store.studies.doubts(uid).sentences(),
             unsettled=bool(open_routes) or not routes or any(job.state in ACTIVE for job in jobs),
             mark=_mark(jobs, views),
         )
@@ -174,6 +177,9 @@ class Reviewer:
             is_shadow=not self._store.jobs.sends(job.job_id),
             deliveries=tuple(of_delivery(delivery) for delivery in deliveries),
             delivering=any(delivery.state in _ON_THE_WAY for delivery in deliveries),
+            changed_since=self._store.studies.identity_changes(job.study_instance_uid).get(
+                job.job_id, ()
+            ),
             newer=next((other for other in jobs if other.supersedes == job.job_id), None),
             form_name=form_name if form_name in self._sources.forms else "default",
             form=self._sources.forms.get(form_name, self._sources.forms["default"]),

@@ -9,8 +9,9 @@ from fastapi.responses import Response
 from feedback.auth import CSRF_FIELD, Visitor, study_path
 from feedback.desk import Desk
 from feedback.errors import not_found
+from feedback.locate import find, whereabouts
 from feedback.site import first, posted
-from feedback.whereabouts import Whereabouts, find, whereabouts
+from feedback.whereabouts import Whereabouts
 
 Fields = Annotated[Mapping[str, Sequence[str]], Depends(posted)]
 LONGEST_SEARCH = 64  # a UID; an accession number has 16

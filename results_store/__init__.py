@@ -9,6 +9,8 @@
     rows.py, job_rows.py    from rows to values; the one way to move a job
     store.py        open_store() and Store, which has one attribute a table group:
     studies.py      instances and studies              hand-over 2, indexed
+    indexing.py     what a batch of instances turns out to be (what it is told: facts.py)
+    identities.py   whose images say they are; what has to be looked at
     routes.py       where each route stands, decisions
     commands.py     what crosses tables                hand-overs 3, queued, and 4, done
     jobs.py         claim, heartbeat, fail, leases

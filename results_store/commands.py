@@ -23,6 +23,7 @@ from appliance.core.states import DeliveryEvent, JobEvent, JobState
 from appliance.core.uids import uid_from_name
 from results_store.deliveries import add_deliveries, lock_delivery, move_delivery, read_delivery
 from results_store.engine import Database
+from results_store.identities import current_inputs
 from results_store.job_rows import held_row, lock_job, move_job, read_job
 from results_store.jobs import SendTo
 from results_store.results import save_objects, save_result
@@ -105,7 +106,9 @@ class Commands:
         crash_point(CrashPoint.DONE_AFTER_COMMIT)
 
     def resubmit(self, job_id: int, now: datetime) -> Job:
-        """Return a new run on the same inputs, which supersedes the newest finished one.
+        """Return a new run on the same images, which supersedes the newest finished one.
+
+        Where an image came again under another header, the new run has the one that counts now.
 
         For a DONE, REFUSED or CANCELLED job; a FAILED one is retried instead. Raises
         IllegalTransition, also while another run of the same pipeline is unfinished.
@@ -275,12 +278,13 @@ def _newest(
 
 def _run_of(connection: Connection, row: Row[Any], now: datetime) -> NewRun:
     sends = connection.execute(select(job_send).where(job_send.c.job_id == row.id)).all()
+    inputs = read_job(connection, row.id).inputs
     return NewRun(
         pipeline=row.pipeline,
         pipeline_version=row.pipeline_version,
         pipeline_digest=row.pipeline_digest,
         priority=Priority(row.priority),
-        inputs=read_job(connection, row.id).inputs,
+        inputs=current_inputs(connection, row.study_instance_uid, inputs),
         send=tuple(
             SendTo(destination=send.destination, objects=tuple(send.objects)) for send in sends
         ),

@@ -1,7 +1,7 @@
 """Connections and transactions; the only module that knows how each database begins one."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -82,10 +82,21 @@ def make_engine(url: URL, busy_timeout: timedelta) -> Engine:
 
 def insert_if_absent(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
     """Return whether the row was inserted; a row with the same key stays as it is."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
+    statement = _insert(connection, table).values(**values).on_conflict_do_nothing()
     statement = statement.execution_options(preserve_rowcount=True)
     return connection.execute(statement).rowcount == 1
+
+
+def insert_absent(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert the rows; one with the same key as a row that is there changes nothing."""
+    if rows:
+        connection.execute(_insert(connection, table).on_conflict_do_nothing(), rows)
+
+
+def _insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def _to_json(value: object) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import Column, Row, func, select
 
+from appliance.core.model import Door
 from results_store.engine import Database
 from results_store.rows import pick
 from results_store.schema.outcome import delivery
 from results_store.schema.queue import job, study_route
-from results_store.schema.received import instance
+from results_store.schema.received import Relation, instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +23,10 @@ class Arrivals:
     modality: str
     calling_ae_title: str
     peer_address: str
+    door: Door
     own: bool  # our own result came back
-    current: bool  # False: replaced by a later version of the same SOP Instance UID
+    cut_off: bool  # came not whole; its file is in quarantine
+    current: bool  # False: another version of the same SOP Instance UID counts
     is_here: bool  # False: deleted by retention
     instances: int
     frames: int
@@ -45,8 +48,10 @@ class Overview:
             instance.c.modality,
             instance.c.calling_ae_title,
             instance.c.peer_address,
+            instance.c.door,
             instance.c.own,
             instance.c.current,
+            instance.c.relation,
             instance.c.deleted_at.is_(None).label("is_here"),
         )
         query = (
@@ -96,6 +101,11 @@ class Overview:
 
 
 def _to_arrivals(row: Row[Any]) -> Arrivals:
-    values = pick(row, Arrivals)
+    values = pick(row, Arrivals, "cut_off")
     whole = {name: int(values[name]) for name in ("instances", "frames", "size")}
-    return Arrivals(**(values | whole | {"is_here": bool(row.is_here)}))
+    kinds = {
+        "door": Door(row.door),
+        "cut_off": row.relation == Relation.CUT_OFF,
+        "is_here": bool(row.is_here),
+    }
+    return Arrivals(**(values | whole | kinds))

@@ -215,11 +215,15 @@ def close_route(
 
 
 def reopen_held(
-    connection: Connection, study_uid: str, event: RouteEvent, reason: str, now: datetime
+    connection: Connection,
+    study_uids: Collection[str],
+    event: RouteEvent,
+    reason: str,
+    now: datetime,
 ) -> None:
-    """Open the study's held routes again, because something new is known."""
+    """Open the held routes of these studies again, because something new is known."""
     query = select(study_route).where(
-        study_route.c.study_instance_uid == study_uid, study_route.c.state == RouteState.HELD
+        study_route.c.study_instance_uid.in_(study_uids), study_route.c.state == RouteState.HELD
     )
     for row in connection.execute(query.with_for_update()).all():
         move_route(connection, row, event, reason=reason, now=now)

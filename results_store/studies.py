@@ -1,9 +1,10 @@
 """Studies and their instances: hand-over 2, indexed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, exists, func, select, update
@@ -12,13 +13,18 @@ from sqlalchemy.sql.expression import false, true
 from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.model import Door, ReceivedInstance
 from appliance.core.states import DeliveryState, JobState, RouteState
-from results_store.engine import Database
+from results_store.engine import Database, insert_absent
+from results_store.facts import InstanceFacts
+from results_store.identities import OF_PATIENT, Doubts, identity_changes, read_doubts
 from results_store.indexing import (
+    Comparison,
+    Entry,
     IndexOutcome,
-    InstanceFacts,
     by_uid,
-    index_instance,
+    cut_off_row,
+    index_batch,
     is_own_object,
+    new_study,
 )
 from results_store.rows import pick
 from results_store.schema.outcome import delivery
@@ -53,6 +59,15 @@ class IndexedInstance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentVersion:
+    """The version of an instance that counts; its file may be deleted."""
+
+    spool_name: str
+    calling_ae_title: str
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRow:
     """A study as the index knows it."""
 
@@ -65,6 +80,9 @@ class StudyRow:
     last_received_at: datetime
     instance_count: int  # current images, ours not counted; retention does not lower it
     modalities: tuple[str, ...]
+
+
+_NONE: Mapping[str, Comparison] = MappingProxyType({})
 
 
 class Studies:
@@ -82,24 +100,65 @@ class Studies:
         return outcome
 
     def index_many(
-        self, entries: Sequence[tuple[ReceivedInstance, InstanceFacts]]
+        self, entries: Sequence[Entry], comparisons: Mapping[str, Comparison] = _NONE
     ) -> tuple[IndexOutcome, ...]:
-        """Return what each is, as `index` does: the rows of all in one transaction, or none."""
+        """Return what each is, as `index` does: the rows of all in one transaction, or none.
+
+        One that is UNDECIDED is not indexed: it is to be compared with the `current` version of
+        its instance, and indexed again with the outcome in `comparisons`, by its spool name.
+        """
         now = self._database.clock.now()
         with self._database.write() as connection:
-            outcomes = tuple(index_instance(connection, *entry, now) for entry in entries)
+            outcomes = index_batch(connection, entries, comparisons, now)
             crash_point(CrashPoint.INDEX_BEFORE_COMMIT)
         crash_point(CrashPoint.INDEX_AFTER_COMMIT)
         return outcomes
 
-    def spool_names(self) -> set[str]:
-        """Return the names of all files that are indexed and not deleted."""
+    def note_cut_off(self, received: ReceivedInstance) -> None:
+        """Note an instance whose data set is not whole; again for the same file: nothing.
+
+        It never is an image of its study, and its file is out of the way.
+        """
+        now = self._database.clock.now()
+        uid = received.study_instance_uid
+        with self._database.write() as connection:
+            insert_absent(connection, study, [new_study(uid, received.received_at)])
+            connection.execute(by_uid(uid).with_for_update())
+            insert_absent(connection, instance, [cut_off_row(connection, received, now)])
+
+    def current(self, study_uid: str, sop_instance_uid: str) -> CurrentVersion | None:
+        """Return the version of an instance that counts, or None where there is none."""
+        query = select(instance).where(
+            instance.c.study_instance_uid == study_uid,
+            instance.c.sop_instance_uid == sop_instance_uid,
+            _is_image(),
+        )
         with self._database.read() as connection:
-            return set(
-                connection.scalars(
-                    select(instance.c.spool_name).where(instance.c.deleted_at.is_(None))
-                )
-            )
+            row = connection.execute(query).one_or_none()
+            return None if row is None else CurrentVersion(**pick(row, CurrentVersion))
+
+    def doubts(self, study_uid: str) -> Doubts:
+        """Return what a person has to look at before the study is used."""
+        with self._database.read() as connection:
+            return read_doubts(connection, study_uid)
+
+    def identity_changes(self, study_uid: str) -> Mapping[int, tuple[str, ...]]:
+        """Return, by job, what the images of its inputs say otherwise since it was queued."""
+        with self._database.read() as connection:
+            return identity_changes(connection, study_uid)
+
+    def patient_changed(self, study_uid: str, job_id: int) -> bool:
+        """Return whether the job's images name another patient, or name them otherwise, by now."""
+        return not OF_PATIENT.isdisjoint(self.identity_changes(study_uid).get(job_id, ()))
+
+    def spool_names(self, prefix: str = "") -> set[str]:
+        """Return the names, beginning with `prefix`, of files that are indexed and not deleted."""
+        name = instance.c.spool_name
+        query = select(name).where(instance.c.deleted_at.is_(None))
+        if prefix:  # names are hexadecimal digits; "g" comes after all of them
+            query = query.where(name >= prefix, name < f"{prefix}g")
+        with self._database.read() as connection:
+            return set(connection.scalars(query))
 
     def instances(self, study_uid: str) -> tuple[IndexedInstance, ...]:
         """Return the study's current images that are still here, in the order of arrival."""

@@ -17,6 +17,8 @@ REJECTED: Mapping[Refusal, str] = {
     "call with the one that is.",
     Refusal.ADDRESS: "Your AE title is known, but from other addresses: have this one entered "
     "(`receiver.peers`); look for NAT and second network cards.",
+    Refusal.CERTIFICATE: "Call the port with TLS, and show the certificate that the appliance has "
+    "for your AE title (`receiver.peers[].certificate`).",
     Refusal.PEER_LIMIT: "Send with fewer associations at one time, or have "
     "`receiver.max_associations_per_peer` raised. Trying again later works.",
     Refusal.LIMIT: "Try again later. Where it happens every day, have "

@@ -18,6 +18,7 @@ class Refusal(StrEnum):
     CALLED_AE_TITLE = "called AE title is not ours"
     CALLING_AE_TITLE = "calling AE title is not known"
     ADDRESS = "calling AE title is not allowed from this address"
+    CERTIFICATE = "no certificate of this calling AE title was shown"
     PEER_LIMIT = "too many associations from this address"
     LIMIT = "too many associations"
     STOPPING = "the receiver is stopping"
@@ -43,6 +44,7 @@ REJECTIONS: Mapping[Refusal, Rejection] = {
         1, 1, 3, "rejected-permanent, service-user, calling-AE-title-not-recognized"
     ),
     Refusal.ADDRESS: Rejection(1, 1, 1, "rejected-permanent, service-user, no-reason-given"),
+    Refusal.CERTIFICATE: Rejection(1, 1, 1, "rejected-permanent, service-user, no-reason-given"),
     Refusal.PEER_LIMIT: Rejection(
         2, 3, 2, "rejected-transient, service-provider (presentation), local-limit-exceeded"
     ),
@@ -63,11 +65,12 @@ REJECTIONS: Mapping[Refusal, Rejection] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who calls, as the A-ASSOCIATE-RQ and the socket say."""
+    """Who calls, as the A-ASSOCIATE-RQ, the socket and a certificate that we believe say."""
 
     calling_ae_title: str
     called_ae_title: str
     address: str
+    certificate_names: frozenset[str] = frozenset()  # in small letters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +117,15 @@ class Lobby:
         if caller.called_ae_title != self._options.ae_title:
             return Refusal.CALLED_AE_TITLE
         known = [p for p in self._options.peers if p.ae_title == caller.calling_ae_title]
-        for peer in known:
-            if is_within(caller.address, peer.networks):
+        near = [peer for peer in known if is_within(caller.address, peer.networks)]
+        for peer in near:
+            if peer.certificate is None or peer.certificate.lower() in caller.certificate_names:
                 return peer
-        if self._options.accept_unknown_peers:
+        is_bound = any(peer.certificate is not None for peer in known)
+        if self._options.accept_unknown_peers and not is_bound:
             return AllowedPeer(ae_title=caller.calling_ae_title, networks=())
+        if near:
+            return Refusal.CERTIFICATE
         return Refusal.ADDRESS if known else Refusal.CALLING_AE_TITLE
 
 

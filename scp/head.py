@@ -9,9 +9,11 @@ PS3.5 section 7 (encoding), annex A (transfer syntaxes).
 
 import mmap
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
@@ -26,7 +28,8 @@ _SERIES = 0x0020000E
 _IDENTITY = frozenset({_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES})
 
 _FIRST_GROUP = 0x0008  # commands, file meta and directories are in no data set of an image
-_ITEM = 0xFFFEE000
+_DELIMITERS = 0xFFFE
+ITEM = 0xFFFEE000
 _ITEM_END = 0xFFFEE00D
 _SEQUENCE_END = 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
@@ -34,6 +37,10 @@ _UNDEFINED = 0xFFFFFFFF
 _LONG_VRS = frozenset(
     {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 )
+_SHORT_VRS = frozenset(
+    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN",
+     b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
+)  # fmt: skip
 _MAX_STEPS = 100_000
 _MAX_DEPTH = 100  # deeper nesting is an attack on whoever reads the file later
 _MAX_UID_BYTES = 128  # longer than any UID; what is longer is reported, not copied
@@ -66,25 +73,31 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class _Encoding:
-    order: str  # "<" or ">"
     explicit: bool
+    header: Callable[[Buffer, int], tuple[int, int, bytes, int]]  # group, number, VR, length
+    long: Callable[[Buffer, int], tuple[int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
-    """Where one element's value lies; `length` is None where it ends with a delimiter."""
+def _encoding_of(order: str, *, explicit: bool) -> _Encoding:
+    header, long = struct.Struct(f"{order}HH2sH"), struct.Struct(f"{order}I")
+    return _Encoding(explicit, header.unpack_from, long.unpack_from)
+
+
+class Element(NamedTuple):
+    """Where one element lies; `length` is None where its value ends with a delimiter."""
 
     tag: int
     vr: bytes
+    start: int
     value: int
     length: int | None
 
 
-EXPLICIT_LITTLE = _Encoding("<", explicit=True)
-_IMPLICIT_LITTLE = _Encoding("<", explicit=False)
+EXPLICIT_LITTLE = _encoding_of("<", explicit=True)
+_IMPLICIT_LITTLE = _encoding_of("<", explicit=False)
 _ENCODINGS: Mapping[str, _Encoding] = {
     ImplicitVRLittleEndian: _IMPLICIT_LITTLE,
-    ExplicitVRBigEndian: _Encoding(">", explicit=True),
+    ExplicitVRBigEndian: _encoding_of(">", explicit=True),
 }
 
 
@@ -116,12 +129,34 @@ def verify_structure(data: Buffer, start: int, transfer_syntax_uid: str) -> None
 
     Raises MalformedDataSet where the bytes are no data set, or end inside an element.
     """
+    find_elements(data, start, transfer_syntax_uid, frozenset())
+
+
+def find_elements(
+    data: Buffer, start: int, transfer_syntax_uid: str, wanted: AbstractSet[int]
+) -> dict[int, Element]:
+    """Return where the wanted elements of the top level lie, after a walk to the data set's end.
+
+    Of several with one tag the first. Raises MalformedDataSet as `verify_structure` does.
+    """
+    found: dict[int, Element] = {}
     is_dicom = False
     try:
         for element in _top_level(data, start, _encoding(transfer_syntax_uid)):
-            is_dicom = is_dicom or element.tag == _SOP_CLASS
+            tag = element.tag
+            is_dicom = is_dicom or tag == _SOP_CLASS
+            if tag in wanted and tag not in found:
+                found[tag] = element
     except OutOfBounds:
         raise _malformed(is_dicom=is_dicom) from None
+    return found
+
+
+def value_end(data: Buffer, element: Element, transfer_syntax_uid: str) -> int:
+    """Return where the element's value ends, with the delimiter that it may have."""
+    if element.length is not None:
+        return element.value + element.length
+    return _skip(data, element, _encoding(transfer_syntax_uid), _MAX_STEPS)[0]
 
 
 def _encoding(transfer_syntax_uid: str) -> _Encoding:
@@ -149,42 +184,40 @@ def _uid(data: Buffer, element: Element) -> str:
 def read_element(data: Buffer, position: int, encoding: _Encoding = EXPLICIT_LITTLE) -> Element:
     """Return the element whose header begins at `position`. Raises OutOfBounds."""
     try:
-        group, number = struct.unpack_from(encoding.order + "HH", data, position)
-        tag = group << 16 | number
+        group, number, vr, length = encoding.header(data, position)
+        value = position + 8
         if not encoding.explicit or group == 0xFFFE:
-            vr, value = b"", position + 8
-            (length,) = struct.unpack_from(encoding.order + "I", data, position + 4)
-        else:
-            vr = bytes(data[position + 4 : position + 6])
-            if not (vr.isalpha() and vr.isupper()):
-                raise OutOfBounds
-            if vr in _LONG_VRS:
-                value = position + 12
-                (length,) = struct.unpack_from(encoding.order + "I", data, position + 8)
-            else:
-                value = position + 8
-                (length,) = struct.unpack_from(encoding.order + "H", data, position + 6)
+            vr = b""
+            (length,) = encoding.long(data, position + 4)
+        elif vr in _LONG_VRS:
+            value = position + 12
+            (length,) = encoding.long(data, position + 8)
+        elif vr not in _SHORT_VRS and not (vr.isalpha() and vr.isupper()):
+            raise OutOfBounds
     except struct.error:
         raise OutOfBounds from None
+    tag = group << 16 | number
     if length == _UNDEFINED:
-        return Element(tag, vr, value, None)
+        return Element(tag, vr, position, value, None)
     if value + length > len(data):
         raise OutOfBounds
-    return Element(tag, vr, value, length)
+    return Element(tag, vr, position, value, length)
 
 
 def _top_level(data: Buffer, start: int, encoding: _Encoding) -> Iterator[Element]:
     """Yield each element that is not inside a sequence, as far as the steps reach."""
     position, steps = start, _MAX_STEPS
-    while position < len(data) and steps > 0:
+    end = len(data)
+    while position < end and steps > 0:
         element = read_element(data, position, encoding)
-        if element.tag >> 16 == 0xFFFE or element.tag >> 16 < _FIRST_GROUP:
+        tag, _, _, value, length = element
+        if tag >> 16 == _DELIMITERS or tag >> 16 < _FIRST_GROUP:
             raise OutOfBounds
         yield element
-        if element.length is None:
+        if length is None:
             position, steps = _skip(data, element, encoding, steps)
         else:
-            position, steps = element.value + element.length, steps - 1
+            position, steps = value + length, steps - 1
 
 
 def _skip(data: Buffer, opening: Element, encoding: _Encoding, steps: int) -> tuple[int, int]:
@@ -203,7 +236,7 @@ def _skip(data: Buffer, opening: Element, encoding: _Encoding, steps: int) -> tu
         expects_items = len(stack) % 2 == 1
         if element.tag == (_SEQUENCE_END if expects_items else _ITEM_END):
             stack.pop()
-        elif (element.tag == _ITEM) is not expects_items:
+        elif (element.tag == ITEM) is not expects_items:
             raise OutOfBounds
         elif element.length is None:
             stack.append(_inside(element, stack[-1]))

@@ -16,7 +16,7 @@ import itertools
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,7 +121,7 @@ class Journal:
         for path in sorted(folder.glob("slot-*")):
             slot = Slot(file=open_direct(path), path=path, is_listed=True, is_ours=ours)
             self._count += ours
-            slot.instance = _read_back(slot, page)
+            slot.instance = _read_back(slot.file, page)
             if slot.instance is None:
                 self.free(slot)
             else:
@@ -156,18 +156,34 @@ class Journal:
 
 def waiting_in(root: Path) -> tuple[ReceivedInstance, ...]:
     """Return what the slots of all processes hold at this moment, for who checks the spool."""
+    return tuple(instance for _, _, instance in _slots(root) if instance is not None)
+
+
+def damaged_in(root: Path) -> Mapping[Path, int]:
+    """Return the slots that are neither free nor whole, with the time of their last write (ns).
+
+    One that is being written may be among them. One that stays so was torn by a power cut before
+    its sender was answered, and the next start frees it; or its bytes have changed since.
+    """
+    found = {}
+    for path, is_titled, instance in _slots(root):
+        if is_titled and instance is None:
+            with suppress(FileNotFoundError):
+                found[path] = path.stat().st_mtime_ns
+    return found
+
+
+def _slots(root: Path) -> Iterator[tuple[Path, bool, ReceivedInstance | None]]:
+    """Yield each slot, whether it says that it holds something, and what it holds whole."""
     page = Page()
-    found = []
     for path in sorted(root.glob("*/slot-*")):
         with suppress(FileNotFoundError):
             slot = Slot(file=open_direct(path), path=path, is_listed=True)
             try:
-                instance = _read_back(slot, page)
+                instance = _read_back(slot.file, page)
             finally:
                 os.close(slot.file)
-            if instance is not None:
-                found.append(instance)
-    return tuple(found)
+            yield path, bytes(page.lead).startswith(_MAGIC), instance
 
 
 def _claim(root: Path) -> tuple[Path, int]:
@@ -188,12 +204,12 @@ def _entitle(page: Page, instance: ReceivedInstance) -> None:
     page.lead[len(text)] = 0
 
 
-def _read_back(slot: Slot, page: Page) -> ReceivedInstance | None:
+def _read_back(file: int, page: Page) -> ReceivedInstance | None:
     """Return the instance that the slot holds whole; None where it holds none.
 
     A write that a power cut tore was not answered for.
     """
-    read = os.preadv(slot.file, [page.whole], 0)
+    read = os.preadv(file, [page.whole], 0)
     lead = bytes(page.lead)
     if read <= BLOCK or not lead.startswith(_MAGIC):
         return None

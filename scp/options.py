@@ -9,11 +9,15 @@ from scp.durability import Durability
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowedPeer:
-    """A node that may send: its AE title, and the networks (CIDR) that it may call from."""
+    """A node that may send: its AE title, and the networks (CIDR) that it may call from.
+
+    `certificate` is a name that its TLS certificate must have; then it cannot come without TLS.
+    """
 
     ae_title: str
     networks: tuple[str, ...]
     accept_private_storage: bool = True
+    certificate: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

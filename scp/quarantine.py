@@ -1,4 +1,4 @@
-"""What lies in quarantine, and why: `<name>.dcm` with `<name>.txt` (see `scp.spool`)."""
+"""What lies in quarantine, and why: `<name>.dcm` or `.part` with `<name>.txt` (see `scp.spool`)."""
 
 import mmap
 from dataclasses import dataclass
@@ -29,7 +29,9 @@ class Quarantined:
 def read_quarantine(root: Path) -> tuple[Quarantined, ...]:
     """Return the newest 1000 images in quarantine of the spool under `root`, newest first."""
     found = []
-    for path in (root / "quarantine").glob("*.dcm"):
+    for path in (root / "quarantine").iterdir():
+        if path.suffix not in (".dcm", ".part"):
+            continue
         try:
             found.append((path.stat().st_mtime, path))
         except FileNotFoundError:

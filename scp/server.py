@@ -6,8 +6,7 @@ import os
 import select
 import socket
 import threading
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,10 @@ from pathlib import Path
 from appliance.core.clock import Clock
 from appliance.core.log import Event, log_event
 from appliance.core.ports import InstanceSink
-from scp.association import Lobby, Refusal
+from scp.association import Lobby
+from scp.listening import hand_on, listen
 from scp.options import ReceiverOptions
+from scp.places import Places
 from scp.refusals import RefusalLog
 from scp.seats import Seats
 from scp.services import Service
@@ -29,10 +30,7 @@ from scp.tally import UNNAMED, Tally
 from scp.tls import TLS_REFUSED, TlsDoor, Wrap, reason_of
 
 _GRACE = 5.0  # seconds that running associations get to end by themselves at a stop
-_BACKLOG = 512
 _TIDY = 1000  # milliseconds between writing the counters
-_BEYOND = 16  # connections above the associations that may be: they are told so
-_BEYOND_OF_ONE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +45,11 @@ class _Door:
         return int(self.listener.getsockname()[1])
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; several receiver processes can inherit it. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
 class Receiver:
     """A C-STORE and C-ECHO provider, and what `services` add.
 
-    `listener` replaces the options' host and port; counters are kept under `tallies`. No thread
-    is started before `start`, so that a process may fork in between. Raises OSError, and
+    `listeners` gives the listening sockets; counters are kept under `tallies`. No thread is
+    started before `start`, so that a process may fork in between. Raises OSError, and
     ConfigError where the files of TLS are of no use.
     """
 
@@ -78,7 +62,7 @@ class Receiver:
         *,
         tallies: Path,
         services: Sequence[Service] = (),
-        listener: socket.socket | None = None,
+        listeners: Callable[[str, int], socket.socket] = listen,
     ) -> None:
         self._options = options
         self._spool = spool
@@ -87,14 +71,14 @@ class Receiver:
         self._services = {uid: one for one in services for uid in one.sop_class_uids}
         self._tallies = tallies
         self._refusals = RefusalLog(clock)
-        self._doors = tuple(_doors(options, listener))
+        self._doors = tuple(_doors(options, listeners))
         for door in self._doors:
             door.listener.settimeout(0)  # another process may be quicker to accept
         self.port = self._doors[0].port
         self.tls_port = self._doors[-1].port
         self._guard = threading.Condition()
         self._connections: dict[threading.Thread, tuple[Stream | None, str]] = {}
-        self._of_one: Counter[str] = Counter()
+        self._places = Places(options)
         self._wake = -1
         self._thread: threading.Thread | None = None
 
@@ -134,6 +118,11 @@ class Receiver:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._accept_all, name="receiver", daemon=True)
         self._thread.start()
+
+    def hand_on(self, environment: MutableMapping[str, str]) -> None:
+        """Leave the listening sockets to the program that replaces this one; then `stop`."""
+        kept = [door.listener.dup() for door in self._doors]
+        hand_on(kept, environment)
 
     def stop(self) -> None:
         """Accept nothing more, let running associations end for some seconds, break the rest."""
@@ -187,24 +176,14 @@ class Receiver:
             target=self._serve, args=(connection, host, door.wrap), name="association", daemon=True
         )
         with self._guard:
-            most, of_one = len(self._connections), self._of_one[host]
-            refusal = self._refusal(most, of_one)
+            refusal = self._places.take(host)
             if refusal is None:
                 self._connections[thread] = (None, host)
-                self._of_one[host] += 1
         if refusal is None:
             thread.start()
         else:
             connection.close()  # a stranger who says nothing must not take all places
             self._tell(Event.ASSOCIATION_REJECTED, refusal.value, refusal.value, host)
-
-    def _refusal(self, connections: int, of_one: int) -> Refusal | None:
-        """Return why one connection more would be too many."""
-        if connections >= self._options.max_associations + _BEYOND:
-            return Refusal.LIMIT
-        if of_one >= self._options.max_associations_per_peer + _BEYOND_OF_ONE:
-            return Refusal.PEER_LIMIT
-        return None
 
     def _serve(self, connection: socket.socket, host: str, wrap: Wrap | None) -> None:
         try:
@@ -218,8 +197,7 @@ class Receiver:
                 connection.close()
             with self._guard:
                 del self._connections[threading.current_thread()]
-                self._of_one[host] -= 1
-                self._of_one += Counter()  # drops who has none, so that addresses do not pile up
+                self._places.give_back(host)
                 self._guard.notify_all()
 
     def _wrapped(self, connection: socket.socket, host: str, wrap: Wrap) -> socket.socket:
@@ -246,13 +224,15 @@ class Receiver:
         self._refusals.tell(event, reason, calling_ae_title="", peer_address=host)
 
 
-def _doors(options: ReceiverOptions, listener: socket.socket | None) -> Iterator[_Door]:
+def _doors(
+    options: ReceiverOptions, listeners: Callable[[str, int], socket.socket]
+) -> Iterator[_Door]:
     """Yield what to listen on, the port with TLS last. Raises OSError, ConfigError."""
     wrap = TlsDoor(options.tls.files) if options.tls is not None else None
     if options.plain:
-        yield _Door(listener or listen(options.host, options.port), None)
+        yield _Door(listeners(options.host, options.port), None)
     if options.tls is not None:
-        yield _Door(listen(options.tls.host, options.tls.port), wrap)
+        yield _Door(listeners(options.tls.host, options.tls.port), wrap)
 
 
 def _address(text: str) -> str:

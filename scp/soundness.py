@@ -5,7 +5,6 @@ end, and told only if it is still so. Bytes are read from the disk, not from the
 fast as the caller allows.
 """
 
-import fcntl
 import hashlib
 import os
 import re
@@ -18,7 +17,9 @@ from pathlib import Path
 from appliance.core.clock import Clock
 from appliance.core.errors import BadInstance
 from scp import filemeta
+from scp.journal import damaged_in
 from scp.notices import Notices
+from scp.scratch import lock_folder
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1_048_576
@@ -37,6 +38,7 @@ class Kind(StrEnum):
     WITHOUT_ROW = "without-row"
     STRANGE = "strange"
     NOTICE = "notice"
+    JOURNAL = "journal"
     HALF_WRITTEN = "half-written"
     QUARANTINED = "quarantined"
 
@@ -48,6 +50,8 @@ MEANINGS: Mapping[Kind, str] = {
     Kind.WITHOUT_ROW: "it is here, but the store does not know it as kept",
     Kind.STRANGE: "nothing of the appliance has such a name",
     Kind.NOTICE: "a message that was answered success is damaged",
+    Kind.JOURNAL: "torn by a power cut before its sender was answered (then the receiver's next "
+    "start frees it), or changed since",
     Kind.HALF_WRITTEN: "left by a process that is gone; swept at the receiver's next start",
     Kind.QUARANTINED: "of no use when it came; kept until somebody looks",
 }
@@ -126,9 +130,11 @@ class SpoolCheck:
             yield from self._check_shelf(shelf)
             yield Progress(share=number / len(_SHELVES), files=self._files, size=self._size)
         yield from self._still_wrong()
+        yield from self._journal()
         yield from self._notices()
         yield from self._half_written()
-        yield from self._told(Kind.QUARANTINED, self._root / "quarantine", "*.dcm")
+        for pattern in ("*.dcm", "*.part", "*.notice"):
+            yield from self._told(Kind.QUARANTINED, self._root / "quarantine", pattern)
 
     def _check_shelf(self, shelf: str) -> Iterator[Problem]:
         kept = self._kept(shelf)
@@ -210,6 +216,15 @@ class SpoolCheck:
             return name in kept and not is_here
         return is_here and not is_new and name not in kept
 
+    def _journal(self) -> Iterator[Problem]:
+        damaged = damaged_in(self._root / "journal")
+        if not damaged:
+            return
+        self._pace.wait(_BETWEEN_LOOKS)
+        now = damaged_in(self._root / "journal")  # one that was being written is done
+        for path in sorted(path for path in damaged if damaged[path] == now.get(path)):
+            yield self._problem(Kind.JOURNAL, path)
+
     def _notices(self) -> Iterator[Problem]:
         notices = Notices(self._root)
         for name in notices.names():
@@ -240,14 +255,8 @@ class SpoolCheck:
 
 def _is_abandoned(folder: Path) -> bool:
     """Return whether no process holds the folder's lock (see `scp.scratch`)."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
+    held = lock_folder(folder)
+    if held is None:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
+    os.close(held)
     return True

@@ -14,7 +14,9 @@ placed by link(2), so two processes cannot both win, and a file is never seen ha
 import mmap
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
@@ -23,7 +25,7 @@ from appliance.core.errors import BadInstance
 from appliance.core.model import ReceivedInstance
 from scp import filemeta
 from scp.filemeta import Provenance
-from scp.head import identify, verify_structure
+from scp.head import identify
 from scp.incoming import IncomingInstance, described
 from scp.page import Pages
 from scp.scratch import Kind, Scratch, sync_folder
@@ -31,6 +33,15 @@ from scp.scratch import Kind, Scratch, sync_folder
 _MOST_HALVES = 100  # kept; the oldest goes first
 _HALF = "half received when its process ended; nobody was answered success for it\n"
 _NAME = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolFile:
+    """A spool file while it is open."""
+
+    received: ReceivedInstance
+    data: mmap.mmap  # the whole file
+    start: int  # where the data set begins
 
 
 class Spool:
@@ -126,11 +137,25 @@ class Spool:
 
     def adopt(self, name: str) -> None:
         """Give the entry its lasting place; a second time does nothing. Raises BadInstance."""
+        sync_folder(self._adopt(name))
+
+    def adopt_all(self, names: Iterable[str]) -> None:
+        """Give each entry its lasting place, with one wait for the disk for all of a folder.
+
+        Raises BadInstance for one that is not here, OSError where the disk refuses; some of the
+        others may have been adopted then, and doing it again does no harm.
+        """
+        for folder in {self._adopt(name) for name in names}:
+            sync_folder(folder)
+
+    def _adopt(self, name: str) -> Path:
+        """Link the entry to its lasting place; return the folder, which is not yet durable."""
         target = self._image(name)
         if not target.parent.exists():
             target.parent.mkdir(mode=0o750, exist_ok=True)
             sync_folder(self._images)
-        self._link_durably(self._new / name, target)
+        _link(self._new / name, target)
+        return target.parent
 
     def finish(self, name: str) -> None:
         """End the hand-over: intake has indexed and adopted the entry."""
@@ -139,7 +164,8 @@ class Spool:
     def quarantine(self, name: str, reason: str) -> None:
         """Take an entry out of the way, and write down why. Raises BadInstance."""
         source = self.path(name)
-        self._link_durably(source, self._quarantine / f"{name}.dcm")
+        _link(source, self._quarantine / f"{name}.dcm")
+        sync_folder(self._quarantine)
         (self._quarantine / f"{name}.txt").write_text(reason + "\n")
         self.remove(name)
 
@@ -162,39 +188,55 @@ class Spool:
         raise BadInstance(f"{name} is not in the spool")
 
     def read(self, name: str) -> ReceivedInstance:
-        """Return what the file's meta group and UIDs tell.
+        """Return what the file's meta group and UIDs tell. Raises as `opened` does."""
+        with self.opened(name) as file:
+            return file.received
 
-        Raises BadInstance where they tell nothing, or where the data set is not whole; OSError
-        where the disk does not give the file now, which says nothing about the instance.
+    @contextmanager
+    def opened(self, name: str) -> Iterator[SpoolFile]:
+        """Yield the file, mapped into memory, and what its meta group and UIDs tell.
+
+        Raises BadInstance where they tell nothing; OSError where the disk does not give the file
+        now, which says nothing about the instance.
         """
-        try:
-            with self.path(name).open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                with mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) as data:
-                    provenance, start = filemeta.decode(data)
-                    identity = identify(data, start, provenance.transfer_syntax_uid)
-                    verify_structure(data, start, provenance.transfer_syntax_uid)
-        except ValueError as error:  # an empty file cannot be mapped
-            raise BadInstance(f"{name} cannot be read: {error}") from error
-        return described(name, provenance, identity, size)
+        with self.path(name).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            try:
+                data = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)
+            except ValueError as error:  # an empty file cannot be mapped
+                raise BadInstance(f"{name} cannot be read: {error}") from error
+        with data:
+            provenance, start = filemeta.decode(data)
+            identity = identify(data, start, provenance.transfer_syntax_uid)
+            received = described(name, provenance, identity, size)
+            yield SpoolFile(received=received, data=data, start=start)
 
     def all_names(self) -> frozenset[str]:
         """Return every instance that is here, indexed or not."""
-        images = (path.stem for path in self._images.glob("??/*.dcm"))
-        return frozenset(filter(_NAME.fullmatch, images)) | frozenset(self.new_entries())
+        adopted = (name for _, names in self.adopted_names() for name in names)
+        return frozenset(adopted) | frozenset(self.new_entries())
+
+    def adopted_names(self) -> Iterator[tuple[str, frozenset[str]]]:
+        """Yield the names of adopted instances a folder at a time, since there may be millions.
+
+        With them the digits that all names of the folder begin with.
+        """
+        for folder in sorted(self._images.glob("??")):
+            names = (path.stem for path in folder.glob("*.dcm"))
+            yield folder.name, frozenset(filter(_NAME.fullmatch, names))
 
     def _image(self, name: str) -> Path:
         return self._images / _checked(name)[:2] / f"{name}.dcm"
 
-    def _link_durably(self, source: Path, target: Path) -> None:
-        try:
-            os.link(source, target)
-        except FileExistsError:
-            pass  # a crash came between linking and finishing
-        except FileNotFoundError:
-            if not target.exists():
-                raise BadInstance(f"{target.stem} is not in the spool") from None
-        sync_folder(target.parent)
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        pass  # a crash came between linking and finishing
+    except FileNotFoundError:
+        if not target.exists():
+            raise BadInstance(f"{target.stem} is not in the spool") from None
 
 
 def _checked(name: str) -> str:

@@ -7,10 +7,19 @@ a TLS connection cannot be read in this way, so there Python does.
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Any
 
 _TIMEVAL = struct.Struct("@ll")
+
+
+def names_in(certificate: Mapping[str, Any]) -> frozenset[str]:
+    """Return the common name and the alternative names, in small letters. RFC 5280 4.2.1.6."""
+    subject = [pair for part in certificate.get("subject", ()) for pair in part]
+    names = [value for kind, value in subject if kind == "commonName"]
+    names += [value for _, value in certificate.get("subjectAltName", ()) if type(value) is str]
+    return frozenset(name.lower() for name in names)
 
 
 class ConnectionEnded(Exception):
@@ -45,6 +54,12 @@ class Stream:
         value = _TIMEVAL.pack(int(timeout), int(timeout % 1 * 1_000_000))
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+
+    def certificate_names(self) -> frozenset[str]:
+        """Return whom the peer's certificate names, in small letters; nobody without TLS."""
+        if not isinstance(self._connection, ssl.SSLSocket):
+            return frozenset()
+        return names_in(self._connection.getpeercert() or {})
 
     def some(self, view: memoryview) -> int:
         """Read at least one byte and at most as many as fit; return how many."""

@@ -41,7 +41,7 @@ install_files() {
     for form in "$source"/config/forms/*.yaml; do
         keep "$form" "$etc/forms/${form##*/}" 0644
     done
-    for unit in "$source"/systemd/*.service "$source"/systemd/*.target; do
+    for unit in "$source"/systemd/*.service "$source"/systemd/*.socket "$source"/systemd/*.target; do
         install -D -m 0644 "$unit" "$DESTDIR/etc/systemd/system/${unit##*/}"
     done
     install -D -m 0644 "$source/systemd/appliance.sysusers" \

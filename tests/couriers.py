@@ -18,6 +18,7 @@ from appliance.delivery.courier import Courier
 from appliance.delivery.lane import NotFound
 from appliance.delivery.options import CourierOptions, DestinationOptions
 from results_store.commands import CompletedRun
+from results_store.indexing import Comparison
 from results_store.jobs import SendTo
 from results_store.migrate import migrate
 from results_store.options import StoreOptions
@@ -98,7 +99,11 @@ class Outbox:
         study = f"1.2.3.{len(self.store.jobs.list()) + 1}"
         sends = tuple(SendTo(destination=name, objects=kinds) for name in destinations)
         now = self.clock.now()
-        job = rows.submit(self.store, study=study, send=sends, run_after=now, now=now)
+        image = rows.received(study_instance_uid=study)
+        inputs = (replace(rows.new_run().inputs[0], spool_name=image.spool_name),)
+        job = rows.submit(
+            self.store, study=study, send=sends, inputs=inputs, run_after=now, now=now
+        )
         held = rows.claim(self.store, now=now)
         objects = tuple(self._object(kind, f"{study}.{n}") for n, kind in enumerate(kinds, 1))
         completed = CompletedRun(
@@ -106,6 +111,15 @@ class Outbox:
         )
         self.store.commands.complete_run(held, completed, now)
         return job
+
+    def correct_patient(self, job: Job) -> None:
+        """Let the study's image come again with another Patient ID."""
+        study = job.study_instance_uid
+        (first,) = self.store.studies.instances(study)
+        new = rows.received(study_instance_uid=study, sha256="f" * 64)
+        found = Comparison(against=first.spool_name, alike=True, wins=True)
+        facts = rows.facts(patient_key="x" * 64, patient_id_key="x" * 64)
+        self.store.studies.index_many([(new, facts)], {new.spool_name: found})
 
     def _object(self, kind: str, uid: str) -> ResultObject:
         path = self.results / f"aa/{uid}/{kind}-{uid}.dcm"
@@ -139,7 +153,7 @@ class Outbox:
             CourierOptions(**(values | changes)),
             self.store,
             archives,
-            lambda where, study: archives[where].patient_of(study),
+            lambda delivery: archives[delivery.destination].patient_of(delivery.study_instance_uid),
             self.clock,
         )
         self._couriers.append(courier)

@@ -26,7 +26,7 @@ from appliance.jobs.options import PipelineOptions, WorkerOptions
 from appliance.jobs.worker import Worker
 from pipelines.manifest import digest
 from results_store.commands import NewRun
-from results_store.indexing import InstanceFacts
+from results_store.facts import InstanceFacts
 from results_store.jobs import SendTo
 from results_store.migrate import migrate
 from results_store.options import StoreOptions

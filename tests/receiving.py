@@ -31,6 +31,7 @@ PEERS = (
     AllowedPeer(ae_title="ECHOSCU", networks=LOCAL),
     AllowedPeer(ae_title="ORTHANC", networks=LOCAL),
     AllowedPeer(ae_title="FARAWAY", networks=("10.0.0.0/8",)),
+    AllowedPeer(ae_title="BOUND", networks=LOCAL, certificate="Scanner"),
     AllowedPeer(ae_title="STANDARD", networks=LOCAL, accept_private_storage=False),
 )
 PRIVATE_CLASS = "1.2.3.4.5.6.7"

@@ -102,6 +102,8 @@ def study_lines(found: Whereabouts, zone: ZoneInfo) -> Iterator[str]:
     accession = f", accession {found.accession_number}" if found.accession_number else ""
     yield f"study {found.study_instance_uid}{accession}"
     yield _line("now", _status(found.status))
+    for text in found.doubts:
+        yield _line("to look at", text)
     for series in found.series:
         yield _line("received", _series(series, zone))
     if found.not_yet_indexed:
@@ -109,6 +111,10 @@ def study_lines(found: Whereabouts, zone: ZoneInfo) -> Iterator[str]:
     for stray in found.quarantined:
         sender = f"{stray.calling_ae_title} ({stray.peer_address})"
         yield _line("quarantine", f"{stray.sop_instance_uid} from {sender}: {stray.reason}")
+    for fetch in found.fetches:
+        of_all = "" if fetch.images is None else f" of {fetch.images}"
+        text = f"from {fetch.node} for {fetch.asked_by}, {_moment(fetch.asked_at, zone)}: "
+        yield _line("fetched", f"{text}{_status(fetch.status)}; {fetch.came}{of_all} images came")
     for told in found.announced:
         text = f"{told.words} by {told.calling_ae_title}, {_moment(told.announced_at, zone)}: "
         yield _line("announced", f"{text}{told.listed} images listed, {told.here} of them here")
@@ -121,7 +127,12 @@ def study_lines(found: Whereabouts, zone: ZoneInfo) -> Iterator[str]:
 
 
 def _series(line: SeriesLine, zone: ZoneInfo) -> str:
-    notes = {"own results": line.own, "replaced": line.replaced, "deleted": line.images - line.kept}
+    notes = {
+        "own results": line.own,
+        "other versions": line.other_versions,
+        "cut off": line.cut_off,
+        "deleted": line.images - line.kept,
+    }
     extra = "".join(f", {number} {what}" for what, number in notes.items() if number)
     return (
         f"{line.images} {line.modality} images{extra} from {', '.join(line.senders)}, "

@@ -34,6 +34,7 @@ _AT_ONCE = 16  # deliveries in one step; then the courier looks at the world aga
 _MOVED = (StaleClaim, IllegalTransition)
 
 IDENTITY_CHANGED = "identity-changed"
+EARLIER_IDENTITY = "made-under-an-earlier-identity"
 FILE_CHANGED = "result-file-changed"
 FILE_MISSING = "result-file-missing"
 
@@ -70,8 +71,11 @@ class NotFound(Enum):
     NOT_FOUND = "not-found"
 
 
-IdentityOf = Callable[[str, str], str | NotFound | None]
-"""(destination, study UID) → the patient's keyed hash there; None where it has no usable ID."""
+IdentityOf = Callable[[Delivery], str | NotFound | None]
+"""The keyed hash of the patient whom the delivery's destination has for the study.
+
+None where it has no usable ID.
+"""
 
 
 class Lane:
@@ -91,6 +95,7 @@ class Lane:
         self._archive = archive
         self._options = options
         self._deliveries = store.deliveries
+        self._studies = store.studies
         self._identity_of = identity_of
         self._clock = clock
         self._rests_until: datetime | None = None
@@ -154,6 +159,8 @@ class Lane:
             return FILE_MISSING
         if digest != delivery.result.sha256:
             return FILE_CHANGED
+        if self._studies.patient_changed(delivery.study_instance_uid, delivery.job_id):
+            return EARLIER_IDENTITY  # whatever the destination knows: it may learn it from us
         if self._destination.check_identity and not self._is_same_patient(delivery):
             return IDENTITY_CHANGED
         return ""
@@ -164,7 +171,7 @@ class Lane:
         A destination that does not know the study can't contradict: the images may not have
         reached it yet, or it is no archive of images at all.
         """
-        there = self._identity_of(delivery.destination, delivery.study_instance_uid)
+        there = self._identity_of(delivery)
         return there is NotFound.NOT_FOUND or there == delivery.patient_key
 
     def _send(self, delivery: Delivery) -> None:

@@ -2,10 +2,14 @@
 
 options       what intake is told
 elements      elements of a data set → attributes that rules read
-headers       files → summaries; a bounded cache of them
+headers       files → summaries
+scan          the same for many files, fast; a bounded cache of them
 folder        the same for a folder that was never received
-patient       PatientID as a keyed hash
+patient       PatientID, and who the patient is, as keyed hashes
+facts         from a header to what the index is told
+compare       two versions of one instance: one image or two?
 indexer       hand-over 2: spool entries become rows
+telling       what the indexer tells, a line a series
 library       a stored study as rules see it
 expected      how many images a series' own headers announce (pure)
 counting      how many images a peer counts; asked rarely

@@ -44,25 +44,30 @@ class Closer:
         """Do what is due; return when to look again."""
         judgement = judge(plan, study.summary, self._options, now)
         uid = study.summary.study_instance_uid
-        said = self._said(study, status.released_by if status is not None else None)
+        released_by = status.released_by if status is not None else None
+        said = self._said(study, released_by)
         completion, again = self._complete(study, plan, judgement, said, now)
         match completion.outcome:
             case Outcome.WAITING:
                 self.wait(uid, plan, status, completion.reason, completion.deadline)
                 return again
             case Outcome.HELD:
-                summary = f"held: {completion.reason}; {judgement.decision.summary}"
-                decision = replace(judgement.decision, matched=False, inputs=(), summary=summary)
-                self.hold(uid, decision, completion.reason)
+                self._hold(uid, judgement.decision, completion.reason)
             case Outcome.CLOSED:
-                self._decide(study, plan, judgement, completion)
+                doubt = self._doubt(uid, judgement.decision)
+                if doubt and released_by is None:
+                    self._hold(uid, judgement.decision, doubt)
+                else:
+                    notes = (*completion.notes, doubt) if doubt else completion.notes
+                    self._decide(study, plan, judgement, replace(completion, notes=notes))
         return None
 
     def would_close(self, study: StoredStudy, plan: RoutePlan, now: datetime) -> bool:
         """Return whether a held route would close now. Asks the route's peer."""
         judgement = judge(plan, study.summary, self._options, now)
         completion, _ = self._complete(study, plan, judgement, self._said(study, None), now)
-        return completion.outcome is Outcome.CLOSED
+        uid = study.summary.study_instance_uid
+        return completion.outcome is Outcome.CLOSED and not self._doubt(uid, judgement.decision)
 
     def _said(self, study: StoredStudy, released_by: str | None) -> Said:
         uid = study.summary.study_instance_uid
@@ -107,6 +112,14 @@ class Closer:
         if known and status is not None and (status.reason, status.deadline) == (reason, deadline):
             return
         self._store.routes.waiting(uid, plan.route.name, reason, deadline)
+
+    def _doubt(self, uid: str, decision: RouteDecision) -> str:
+        """Return what a person must look at before anything runs; "" where nothing would."""
+        return self._store.studies.doubts(uid).sentence() if decision.matched else ""
+
+    def _hold(self, uid: str, decision: RouteDecision, reason: str) -> None:
+        summary = f"held: {reason}; {decision.summary}"
+        self.hold(uid, replace(decision, matched=False, inputs=(), summary=summary), reason)
 
     def hold(self, uid: str, decision: RouteDecision, reason: str) -> None:
         """Hold the route until something is known that it lacks."""

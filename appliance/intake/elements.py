@@ -5,7 +5,7 @@ Enhanced multi-frame objects keep in functional groups what classic ones have at
 one rule serves both: SliceThickness, PixelSpacing, ImageOrientationPatient, EchoTime, …
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 
 from pydicom.datadict import tag_for_keyword
@@ -27,18 +27,20 @@ _MALFORMED = (ValueError, TypeError, KeyError, AttributeError, IndexError, Overf
 SHARED_GROUPS = "SharedFunctionalGroupsSequence"
 FRAME_GROUPS = "PerFrameFunctionalGroupsSequence"
 _CONTRAST = "ContrastBolusAgentSequence"
-_ELSEWHERE = (SHARED_GROUPS, FRAME_GROUPS, _CONTRAST)
+ELSEWHERE = (SHARED_GROUPS, FRAME_GROUPS, _CONTRAST)
+"""Sequences whose content stands for attributes of the top level."""
 _OF_ONE_FRAME = frozenset({"ImagePositionPatient", "InStackPositionNumber", "DimensionIndexValues"})
 _CLASSIC = {"EffectiveEchoTime": "EchoTime", "FrameType": "ImageType"}
 
 
 def tags_to_read(names: Iterable[str]) -> list[BaseTag]:
     """Return the tags that hold these attributes, wherever an object may keep them."""
-    tags = [_tags_of(name) for name in (*names, *_ELSEWHERE)]
+    tags = [tags_of(name) for name in (*names, *ELSEWHERE)]
     return list(dict.fromkeys(chain.from_iterable(tags)))
 
 
-def _tags_of(name: str) -> Iterator[BaseTag]:
+def tags_of(name: str) -> Iterator[BaseTag]:
+    """Yield the tags on which an attribute's values depend: for a private one, all its blocks."""
     tag = tag_for_keyword(name)
     if tag is not None:
         yield Tag(tag)
@@ -55,10 +57,18 @@ def _private(name: str) -> tuple[int, int, str]:
 
 def attributes_of(dataset: Dataset, names: Iterable[str]) -> Attributes:
     """Return what the data set has of these attributes; what it lacks has no entry."""
-    deeper = _same_for_all_frames(dataset)
+    return with_deeper(names, lambda name: values_of(dataset, name), deeper_attributes(dataset))
+
+
+def with_deeper(
+    names: Iterable[str],
+    value_of: Callable[[str], tuple[AttributeValue, ...] | None],
+    deeper: Attributes,
+) -> Attributes:
+    """Return the attributes of the top level; `deeper` fills in what is absent or empty there."""
     found: dict[str, tuple[AttributeValue, ...]] = {}
     for name in names:
-        own = values_of(dataset, name)
+        own = value_of(name)
         values = own or deeper.get(name, own)
         if values is not None:
             found[name] = values
@@ -125,7 +135,8 @@ def _unknown(value: bytes) -> Iterator[AttributeValue]:
         yield from (part.strip() for part in text.split("\\")[:_MOST]) if printable else ("binary",)
 
 
-def _same_for_all_frames(dataset: Dataset) -> Attributes:
+def deeper_attributes(dataset: Dataset) -> Attributes:
+    """Return what the sequences ELSEWHERE say of the whole object, by classic keyword."""
     found: dict[str, tuple[AttributeValue, ...]] = {}
     frames = [_leaves(item) for item in _items(dataset, FRAME_GROUPS)]
     if frames:

@@ -75,10 +75,14 @@ def as_data(decisions: Iterable[RouteDecision]) -> list[dict[str, object]]:
 
 
 def standing_lines(
-    routes: Iterable[RouteStatus], announced: Iterable[Announcement]
+    routes: Iterable[RouteStatus], announced: Iterable[Announcement], doubts: Iterable[str]
 ) -> tuple[str, ...]:
-    """Return where each route of a received study stands, and what peers announced of it."""
+    """Return where each route of a received study stands, and what peers announced of it.
+
+    And what a person has to look at.
+    """
     return (
+        *(f"someone has to look: {one}" for one in doubts),
         *(f"route {one.route!r} {_stands(one)}" for one in routes),
         *(f"announced: {_announced(one)}" for one in announced),
     )
@@ -106,10 +110,11 @@ def _announced(one: Announcement) -> str:
 
 
 def standing_data(
-    routes: Iterable[RouteStatus], announced: Iterable[Announcement]
+    routes: Iterable[RouteStatus], announced: Iterable[Announcement], doubts: Iterable[str]
 ) -> dict[str, object]:
     """Return the same as JSON knows it."""
     return {
+        "doubts": list(doubts),
         "routes": [
             {
                 "rule": one.route,

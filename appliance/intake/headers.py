@@ -1,11 +1,16 @@
-"""Files → summaries for rules. Reads no pixels, and no element that nobody asks for."""
+"""Files → summaries for rules. Reads no pixels, and no element that nobody asks for.
+
+Two ways to a file's values: `read_header` takes any file and lets pydicom read it; `scan` is for
+the many files of the spool. What a header is made of, and how, is said here once.
+"""
 
 import struct
 import warnings
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -22,6 +27,7 @@ from appliance.core.model import (
 )
 from appliance.core.uids import is_usable_uid
 from appliance.intake.elements import attributes_of, tags_to_read, values_of
+from appliance.intake.expected import COUNT_ATTRIBUTES
 
 BASE = frozenset(
     {
@@ -33,13 +39,15 @@ BASE = frozenset(
         "FrameOfReferenceUID", "AcquisitionNumber", "ImagesInAcquisition", "ConcatenationUID",
         "InConcatenationTotalNumber",
     }
-)  # fmt: skip
+) | COUNT_ATTRIBUTES  # fmt: skip
 """Always read: for labels, order, counts and geometry."""
 
-_IDENTITY = (
+IDENTITY = (
     "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "PatientID", "IssuerOfPatientID",
-    "AccessionNumber", "DeviceUID", "ContributingEquipmentSequence", "SpecificCharacterSet",
+    "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "DeviceUID",
+    "ContributingEquipmentSequence", "SpecificCharacterSet",
 )  # fmt: skip
+"""Read too, for whose the image is; no attribute of rules."""
 
 # Everything that pydicom raises on what is no data set, or a broken one.
 _UNREADABLE = (
@@ -56,6 +64,9 @@ class Header:
     series_instance_uid: str
     patient_id: str
     issuer_of_patient_id: str
+    patient_name: str
+    patient_birth_date: str
+    patient_sex: str
     accession_number: str
     is_own: bool  # the object names the appliance as contributing equipment
     summary: InstanceSummary
@@ -66,49 +77,95 @@ class Header:
         return str(values[0]) if values else ""
 
 
+class Values(Protocol):
+    """What one file says."""
+
+    def of(self, name: str) -> tuple[AttributeValue, ...] | None:
+        """Return an element's values; () where it is empty, None where it is absent."""
+
+    def attributes(self) -> Attributes:
+        """Return the attributes that are asked for, as far as the file has them."""
+
+    def is_own(self) -> bool:
+        """Return whether the object says that an appliance made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """The values of a data set that pydicom read."""
+
+    dataset: Dataset
+    names: Sequence[str]
+
+    def of(self, name: str) -> tuple[AttributeValue, ...] | None:
+        return values_of(self.dataset, name)
+
+    def attributes(self) -> Attributes:
+        return attributes_of(self.dataset, self.names)
+
+    def is_own(self) -> bool:
+        return names_appliance(self.dataset)
+
+
+def wanted(attributes: Iterable[str]) -> list[str]:
+    """Return the attributes that a header has: BASE and these."""
+    return sorted(BASE.union(attributes))
+
+
 def read_header(path: Path, attributes: Iterable[str]) -> Header:
     """Return the file's header with BASE and these attributes.
 
     Raises BadInstance where it is no DICOM instance; OSError where the disk does not give it.
     """
-    names = sorted(BASE.union(attributes))
+    names = wanted(attributes)
+    tags = tags_to_read((*names, *IDENTITY))
+    with unreadable_is_bad():
+        dataset = dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
+        return header_of(_Decoded(dataset, names))
+
+
+@contextmanager
+def unreadable_is_bad() -> Iterator[None]:
+    """Turn what pydicom raises on what it cannot read into BadInstance, its warnings into none."""
     with warnings.catch_warnings():
         # What pydicom thinks of a peer's values is no news: rules say what they want of them.
         warnings.simplefilter("ignore")
         try:
-            tags = tags_to_read((*names, *_IDENTITY))
-            dataset = dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
-            return _header(dataset, names)
+            yield
         except _UNREADABLE as error:
             # Only the error's kind: its text may quote what stands in the header.
             raise BadInstance(f"not readable as DICOM ({type(error).__name__})") from error
 
 
-def _header(dataset: Dataset, names: Sequence[str]) -> Header:
-    attributes = attributes_of(dataset, names)
+def header_of(values: Values) -> Header:
+    """Return the header that these values make. Raises BadInstance without usable UIDs."""
+    attributes = values.attributes()
     return Header(
-        study_instance_uid=_uid(dataset, "StudyInstanceUID"),
-        series_instance_uid=_uid(dataset, "SeriesInstanceUID"),
-        patient_id=_first(dataset, "PatientID"),
-        issuer_of_patient_id=_first(dataset, "IssuerOfPatientID"),
-        accession_number=_first(dataset, "AccessionNumber"),
-        is_own=_is_own(dataset),
+        study_instance_uid=_uid(values, "StudyInstanceUID"),
+        series_instance_uid=_uid(values, "SeriesInstanceUID"),
+        patient_id=_first(values, "PatientID"),
+        issuer_of_patient_id=_first(values, "IssuerOfPatientID"),
+        patient_name=_first(values, "PatientName"),
+        patient_birth_date=_first(values, "PatientBirthDate"),
+        patient_sex=_first(values, "PatientSex"),
+        accession_number=_first(values, "AccessionNumber"),
+        is_own=values.is_own(),
         summary=InstanceSummary(
-            sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
-            sop_class_uid=_first(dataset, "SOPClassUID"),
+            sop_instance_uid=_uid(values, "SOPInstanceUID"),
+            sop_class_uid=_first(values, "SOPClassUID"),
             number_of_frames=_frames(attributes),
             attributes=attributes,
         ),
     )
 
 
-def _first(dataset: Dataset, keyword: str) -> str:
-    values = values_of(dataset, keyword)
+def _first(having: Values, keyword: str) -> str:
+    values = having.of(keyword)
     return str(values[0]) if values else ""
 
 
-def _uid(dataset: Dataset, keyword: str) -> str:
-    uid = _first(dataset, keyword)
+def _uid(having: Values, keyword: str) -> str:
+    uid = _first(having, keyword)
     if not is_usable_uid(uid):
         raise BadInstance(f"{keyword} is {'missing' if not uid else 'not a UID'}")
     return uid
@@ -119,7 +176,8 @@ def _frames(attributes: Attributes) -> int:
     return int(values[0]) if isinstance(values[0], float) and 1 <= values[0] < 2**31 else 1
 
 
-def _is_own(dataset: Dataset) -> bool:
+def names_appliance(dataset: Dataset) -> bool:
+    """Return whether the data set has the appliance among the equipment that made it."""
     equipment = dataset.get("ContributingEquipmentSequence") or ()
     devices = [values_of(item, "DeviceUID") or () for item in (dataset, *equipment)]
     return any(product.APPLIANCE_DEVICE_UID in device for device in devices)
@@ -161,32 +219,3 @@ def shared_by(many: Iterable[Attributes]) -> Attributes:
         for key in [key for key, values in shared.items() if one.get(key) != values]:
             del shared[key]
     return shared
-
-
-class HeaderCache:
-    """Headers by name in the spool; the least lately used go first."""
-
-    def __init__(self, attributes: Iterable[str], *, capacity: int = 20_000) -> None:
-        self._attributes = frozenset(attributes)
-        self._capacity = capacity
-        self._headers: OrderedDict[str, Header] = OrderedDict()
-        self._values: dict[tuple[AttributeValue, ...], tuple[AttributeValue, ...]] = {}
-
-    def read(self, name: str, path: Path) -> Header:
-        """Return the header of the file `name`, which lies at `path`. Raises as read_header."""
-        header = self._headers.get(name)
-        if header is None:
-            header = self._compact(read_header(path, self._attributes))
-            self._headers[name] = header
-            if len(self._headers) > self._capacity:
-                self._headers.popitem(last=False)
-        self._headers.move_to_end(name)
-        return header
-
-    def _compact(self, header: Header) -> Header:
-        """Let equal values be one object: the images of a series share most of them."""
-        if len(self._values) > self._capacity:
-            self._values.clear()
-        summary = header.summary
-        same = {k: self._values.setdefault(v, v) for k, v in summary.attributes.items()}
-        return replace(header, summary=replace(summary, attributes=same))

@@ -8,29 +8,29 @@ rows are one transaction: a commit costs as much as the rest.
 
 import logging
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from appliance.core.errors import BadInstance, StoreError
 from appliance.core.log import Event, log_event
 from appliance.core.model import ReceivedInstance
-from appliance.intake.headers import Header, HeaderCache
-from appliance.intake.patient import patient_key
-from results_store.indexing import IndexOutcome, InstanceFacts
+from appliance.core.uids import is_usable_uid
+from appliance.intake.compare import Compared, Comparer
+from appliance.intake.facts import FactsOf
+from appliance.intake.scan import HeaderCache
+from appliance.intake.telling import Teller
+from results_store.facts import InstanceFacts
+from results_store.indexing import IndexOutcome
 from results_store.store import Store
+from scp.head import Fault, MalformedDataSet
 from scp.spool import Spool
 
-_EVENTS = {
-    IndexOutcome.NEW: Event.INSTANCE_INDEXED,
-    IndexOutcome.KNOWN: Event.INSTANCE_DUPLICATE,
-    IndexOutcome.CONFLICT: Event.INSTANCE_CONFLICT,
-    IndexOutcome.OWN: Event.INSTANCE_OWN,
-}
-_STORED = frozenset({IndexOutcome.CONFLICT, IndexOutcome.OWN})  # a study's history tells these
 _TRIES = 3  # that the store may refuse an entry in a row before the others go on without it
 _PUT_OFF = timedelta(minutes=5)
-_LONGEST_ACCESSION_NUMBER = 64  # SH has 16; a longer one is cut, as it cannot be searched for
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +48,35 @@ class _Adopted:
     received: ReceivedInstance
     facts: InstanceFacts
 
+    @property
+    def name(self) -> str:
+        """Return its name in the spool."""
+        return self.received.spool_name
+
 
 class Indexer:
     """Indexes what the receivers put into the spool. One at a time on one spool."""
 
     def __init__(
-        self, spool: Spool, store: Store, headers: HeaderCache, key: bytes, *, batch: int = 200
+        self,
+        spool: Spool,
+        store: Store,
+        headers: HeaderCache,
+        facts_of: FactsOf,
+        comparer: Comparer,
+        *,
+        batch: int = 500,
     ) -> None:
         self._spool = spool
         self._store = store
         self._headers = headers
-        self._key = key
+        self._facts_of = facts_of
+        self._comparer = comparer
+        self._teller = Teller(store)
         self._batch = batch
         self._waiting: deque[str] = deque()
+        self._versions: deque[_Adopted] = deque()  # to be compared with what is there
+        self._lost: Iterator[Sequence[str]] = iter(())
         self._listed_at: datetime | None = None
         self._refused: Counter[str] = Counter()  # by the store, which takes others
         self._put_off: dict[str, datetime] = {}
@@ -75,25 +91,40 @@ class Indexer:
         Raises StoreError where the store fails; what it did not take stays in the list. One that
         is refused again and again is put off, so that it stops no other.
         """
-        if not self._waiting:
-            self._list(now)
-        count = min(self._batch, len(self._waiting))
-        names = [self._waiting.popleft() for _ in range(count)]
-        adopted = [one for name in names if (one := self._adopt_safely(name))]
+        compared: Mapping[str, Compared] = {}
+        if self._versions:
+            entries, count = self._take_versions(), 0
+            compared = {one.name: found for one, found in entries}
+            adopted = [one for one, _ in entries]
+        else:
+            names = self._next_names(now)
+            adopted, count = self._adopt(names), len(names)
         try:
-            self._index(adopted)
+            self._index(adopted, compared)
         except StoreError:
-            self._index_each(adopted, now)
-        return Indexed(entries=count, as_of=None if self._waiting else self._listed_at)
+            self._index_each(adopted, compared, now)
+        is_done = not (self._waiting or self._versions or self._listed_at is None)
+        return Indexed(entries=count, as_of=self._listed_at if is_done else None)
 
-    def recover(self) -> int:
-        """Let `step` index files that have no row, as after a restored backup. At start.
+    def recover(self) -> None:
+        """Let `step` index files that have no row, as after a restored backup. At start."""
+        self._lost = self._find_lost()
 
-        Returns how many there are.
-        """
-        missing = self._spool.all_names() - self._store.studies.spool_names()
-        self._waiting.extend(sorted(missing.difference(self._spool.new_entries())))
-        return len(self._waiting)
+    def _find_lost(self) -> Iterator[Sequence[str]]:
+        """Yield files that have no row: a folder at a time, since there may be millions."""
+        for prefix, names in self._spool.adopted_names():
+            yield sorted(names - self._store.studies.spool_names(prefix))
+
+    def _next_names(self, now: datetime) -> Sequence[str]:
+        if not self._waiting:
+            lost = next(self._lost, None)
+            if lost is None:
+                self._list(now)
+            else:
+                self._waiting.extend(lost)
+                self._listed_at = None
+        count = min(self._batch, len(self._waiting))
+        return [self._waiting.popleft() for _ in range(count)]
 
     def _list(self, now: datetime) -> None:
         self._put_off = {name: until for name, until in self._put_off.items() if now < until}
@@ -101,12 +132,24 @@ class Indexer:
         self._waiting.extend(name for name in entries if name not in self._put_off)
         self._listed_at = now
 
-    def _adopt_safely(self, name: str) -> _Adopted | None:
+    # -- adopting ---------------------------------------------------------------------------
+
+    def _adopt(self, names: Sequence[str]) -> list[_Adopted]:
+        """Return those of the entries that can be indexed, in their lasting places."""
         try:
-            received = self._spool.read(name)
-            header = self._headers.read(name, self._spool.path(name))
-            self._spool.adopt(name)
-            return _Adopted(received=received, facts=self._facts(header))
+            entries = [one for name in names if (one := self._safely(self._read, name))]
+        except StoreError:
+            self._waiting.extendleft(reversed(names))
+            raise
+        try:
+            self._spool.adopt_all(one.name for one in entries)
+        except (BadInstance, OSError):
+            return [one for one in entries if self._safely(self._adopt_one, one.name)]
+        return entries
+
+    def _safely(self, do: Callable[[str], _T], name: str) -> _T | None:
+        try:
+            return do(name)
         except BadInstance as error:
             if self._spool.holds(name):  # else it is gone, and no news
                 self._quarantine(name, str(error))
@@ -115,27 +158,83 @@ class Indexer:
             log_event(Event.SERVICE_FAILED, level=logging.ERROR, spool_name=name, reason=reason)
         return None
 
-    def _index(self, entries: Sequence[_Adopted]) -> None:
-        """Index all or, where StoreError is raised, none."""
-        rows = [(one.received, one.facts) for one in entries]
-        outcomes = self._store.studies.index_many(rows) if rows else ()
-        for one in entries:
-            self._spool.finish(one.received.spool_name)
-        for one, outcome in zip(entries, outcomes, strict=True):
-            self._tell(one.received, outcome)
+    def _read(self, name: str) -> _Adopted | None:
+        with self._spool.opened(name) as file:
+            try:
+                header = self._headers.take(file)
+            except MalformedDataSet as error:
+                if error.fault is not Fault.TRUNCATED or not _is_known(file.received):
+                    raise
+                cut_off, reason = file.received, str(error)
+            else:
+                return _Adopted(received=file.received, facts=self._facts_of(header))
+        self._set_aside(cut_off, reason)
+        return None
 
-    def _index_each(self, entries: Sequence[_Adopted], now: datetime) -> None:
+    def _adopt_one(self, name: str) -> bool:
+        self._spool.adopt(name)
+        return True
+
+    def _set_aside(self, received: ReceivedInstance, reason: str) -> None:
+        """Keep an instance that is not whole, bit for bit, where no pipeline finds it."""
+        self._store.studies.note_cut_off(received)
+        self._teller.cut_off(received, reason)
+        self._spool.quarantine(received.spool_name, reason)
+
+    def _quarantine(self, name: str, reason: str) -> None:
+        # Told first: a crash in between tells it twice, which is better than never.
+        self._teller.unreadable(name, reason)
+        self._spool.quarantine(name, reason)
+
+    # -- versions ---------------------------------------------------------------------------
+
+    def _take_versions(self) -> list[tuple[_Adopted, Compared]]:
+        """Return the next entries whose instances are there already, compared with those."""
+        count = min(self._batch, len(self._versions))
+        taken = [self._versions.popleft() for _ in range(count)]
+        compared = [(one, self._safely(partial(self._compare, one), one.name)) for one in taken]
+        return [(one, found) for one, found in compared if found is not None]
+
+    def _compare(self, one: _Adopted, _name: str) -> Compared | None:
+        received = one.received
+        uids = (received.study_instance_uid, received.sop_instance_uid)
+        current = self._store.studies.current(*uids)
+        return None if current is None else self._comparer.compare(received, current)
+
+    # -- indexing ---------------------------------------------------------------------------
+
+    def _index(self, entries: Sequence[_Adopted], compared: Mapping[str, Compared]) -> None:
+        """Index all or, where StoreError is raised, none."""
+        if not entries:
+            return
+        rows = [(one.received, one.facts) for one in entries]
+        comparisons = {name: found.comparison for name, found in compared.items()}
+        outcomes = self._store.studies.index_many(rows, comparisons)
+        told = []
+        for one, outcome in zip(entries, outcomes, strict=True):
+            if outcome is IndexOutcome.UNDECIDED:
+                self._versions.append(one)
+                continue
+            name = one.name
+            self._spool.finish(name)
+            reason = compared[name].reason if name in compared else ""
+            told.append((one.received, one.facts, outcome, reason))
+        self._teller.indexed(told)
+
+    def _index_each(
+        self, entries: Sequence[_Adopted], compared: Mapping[str, Compared], now: datetime
+    ) -> None:
         """Index one by one. Raises StoreError where the list is not done."""
         failed: StoreError | None = None
         left: list[str] = []
         in_a_row = 0
         for one in entries:
-            name = one.received.spool_name
+            name = one.name
             if in_a_row == _TRIES:  # the store itself is down: no use to wait for each
                 left.append(name)
                 continue
             try:
-                self._index([one])
+                self._index([one], compared)
                 in_a_row = 0
             except StoreError as error:
                 failed, in_a_row = error, in_a_row + 1
@@ -156,32 +255,6 @@ class Indexer:
         log_event(Event.SERVICE_FAILED, level=logging.ERROR, spool_name=name, reason=reason)
         return True
 
-    def _facts(self, header: Header) -> InstanceFacts:
-        summary = header.summary
-        return InstanceFacts(
-            modality=header.text("Modality"),
-            number_of_frames=summary.number_of_frames,
-            accession_number=header.accession_number[:_LONGEST_ACCESSION_NUMBER] or None,
-            study_date=header.text("StudyDate") or None,
-            study_time=header.text("StudyTime") or None,
-            patient_key=patient_key(self._key, header.patient_id, header.issuer_of_patient_id),
-            is_own=header.is_own,  # the store also knows our objects by their UID
-        )
 
-    def _tell(self, received: ReceivedInstance, outcome: IndexOutcome) -> None:
-        fields = {
-            "study_instance_uid": received.study_instance_uid,
-            "series_instance_uid": received.series_instance_uid,
-            "sop_instance_uid": received.sop_instance_uid,
-            "spool_name": received.spool_name,
-        }
-        log_event(_EVENTS[outcome], level=logging.INFO, **fields)
-        if outcome in _STORED:
-            self._store.events.record(_EVENTS[outcome], fields)
-
-    def _quarantine(self, name: str, reason: str) -> None:
-        # Told first: a crash in between tells it twice, which is better than never.
-        fields = {"spool_name": name, "reason": reason}
-        log_event(Event.INSTANCE_QUARANTINED, level=logging.WARNING, **fields)
-        self._store.events.record(Event.INSTANCE_QUARANTINED, fields)
-        self._spool.quarantine(name, reason)
+def _is_known(received: ReceivedInstance) -> bool:
+    return all(map(is_usable_uid, (received.study_instance_uid, received.sop_instance_uid)))

@@ -8,7 +8,8 @@ from datetime import datetime
 from appliance.core.model import Door, SelectedInput, StudySummary
 from appliance.intake.arrival import Arrival
 from appliance.intake.expected import announced_images
-from appliance.intake.headers import HeaderCache, study_summary
+from appliance.intake.headers import study_summary
+from appliance.intake.scan import HeaderCache
 from appliance.routing.decide import series_label
 from appliance.routing.images import images_only
 from appliance.routing.selection import image_count
@@ -83,10 +84,7 @@ class Library:
         instances = self._store.studies.instances(study_instance_uid)
         if not instances:
             return None
-        headers = [
-            self._headers.read(one.spool_name, self._spool.path(one.spool_name))
-            for one in instances
-        ]
+        headers = [self._headers.read(one.spool_name, self._spool) for one in instances]
         summary = study_summary(study_instance_uid, headers)
         door = door_of(instances, self._store.fetches.of_study(study_instance_uid))
         return StoredStudy(summary=replace(summary, door=door), instances=instances)

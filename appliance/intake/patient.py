@@ -17,3 +17,15 @@ def patient_key(key: bytes, patient_id: str, issuer: str) -> str | None:
         return None
     message = "\x1f".join((issuer.strip(" \0")[:_LONGEST], identity))
     return hmac.new(key, message.encode(), hashlib.sha256).hexdigest()
+
+
+def person_key(key: bytes, name: str, birth_date: str, sex: str) -> str | None:
+    """Return HMAC-SHA256 of who the patient is, in hex; None where nothing of it is said.
+
+    A name in other letters' case, or with empty components at its end, is the same name.
+    """
+    said = (name.casefold().rstrip("^ ="), birth_date.strip(), sex.strip().casefold())
+    if not any(said):
+        return None
+    message = "\x1f".join(("person", *said))
+    return hmac.new(key, message.encode("utf-8", "replace"), hashlib.sha256).hexdigest()

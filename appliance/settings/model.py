@@ -5,9 +5,11 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from appliance.core.documents import Document
+from appliance.settings.doors import FetchRule, ImportSettings
 from appliance.settings.site import (
     Appliance,
     Destination,
+    IntakeSettings,
     ReceiverSettings,
     Retention,
     StoreSettings,
@@ -24,6 +26,9 @@ class Settings(Document):
     receiver: ReceiverSettings = Field(
         default_factory=ReceiverSettings, description="The DICOM listener."
     )
+    intake: IntakeSettings = Field(
+        default_factory=IntakeSettings, description="From received instances to studies."
+    )
     retention: Retention = Field(default_factory=Retention, description="How long things are kept.")
     store: StoreSettings = Field(default_factory=StoreSettings, description="The database.")
     destinations: dict[Name, Destination] = Field(
@@ -31,6 +36,12 @@ class Settings(Document):
     )
     pipelines: dict[Name, PipelineSettings] = Field(
         default_factory=dict, description="Pipelines by name: how each runs here."
+    )
+    fetch: tuple[FetchRule, ...] = Field(
+        default=(), description="Studies that are fetched by rule, where an archive cannot route."
+    )
+    imports: ImportSettings | None = Field(
+        default=None, alias="import", description="A folder that is watched. Off without it."
     )
     routes: tuple[RouteSettings, ...] = Field(
         default=(), description="Rules; each one decides for itself, the order means nothing."
@@ -68,6 +79,15 @@ class Settings(Document):
         ]
         if mistakes:
             raise mistakes_at(*mistakes)
+        return self
+
+    @model_validator(mode="after")
+    def _imports_lie_elsewhere(self) -> Self:
+        if self.imports is not None:
+            folder, data = self.imports.folder, self.appliance.data_dir
+            if folder.is_relative_to(data) or data.is_relative_to(folder):
+                advice = f"{folder} and appliance.data_dir contain each other; name another"
+                raise mistakes_at((("import", "folder"), advice))
         return self
 
     @property

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from appliance.core.backoff import Backoff
 from appliance.core.documents import Document
 from appliance.core.quantities import Duration, Size
+from appliance.settings.doors import StowSettings
 from appliance.settings.tls import NodeTlsSettings, ReceiverTls
 from appliance.settings.values import (
     AbsolutePath,
@@ -56,6 +57,11 @@ class Peer(Document):
         default=True,
         description="Whether its private SOP Classes are kept too. Many routers fail a whole "
         "study for ever over one refused class.",
+    )
+    certificate: Text | None = Field(
+        default=None,
+        description="The name (common name, DNS name or address) that its TLS certificate must "
+        "have; it then comes over TLS only. Needs `receiver.tls.client_ca`.",
     )
     commitment: bool = Field(
         default=False,
@@ -143,6 +149,31 @@ class ReceiverSettings(Document):
         default=timedelta(seconds=60),
         gt=timedelta(0),
         description="Silence after which an association is aborted.",
+    )
+    stow: StowSettings | None = Field(
+        default=None, description="STOW-RS, for whoever sends by HTTP. Off without it."
+    )
+
+    @model_validator(mode="after")
+    def _certificates_are_asked_for(self) -> Self:
+        if self.tls is not None and self.tls.client_ca is not None:
+            return self
+        advice = "is never asked for; write receiver.tls.client_ca"
+        bound = [n for n, peer in enumerate(self.peers) if peer.certificate is not None]
+        if bound:
+            raise mistakes_at(*((("peers", n, "certificate"), advice) for n in bound))
+        return self
+
+
+class IntakeSettings(Document):
+    """What becomes of what was received, before any route looks at it."""
+
+    identity_from: tuple[AeTitle, ...] = Field(
+        default=(),
+        description="Calling AE titles whose headers count where one image comes from several "
+        "nodes with different headers, the most trusted first, for instance the PACS. All others "
+        "come after them. Among equals the latest counts: a correction comes after what it "
+        "corrects.",
     )
 
 

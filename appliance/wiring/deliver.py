@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from appliance.core.model import Delivery
 from appliance.core.ports import Role
 from appliance.delivery.courier import Courier
 from appliance.delivery.lane import NotFound
@@ -46,26 +47,26 @@ def courier_options(site: Site) -> CourierOptions:
     )
 
 
-def _identity(site: Site, key: bytes, destination: str, study_uid: str) -> str | NotFound | None:
+def _identity(site: Site, key: bytes, delivery: Delivery) -> str | NotFound | None:
     """Return the keyed hash of the patient whom the destination has for the study.
 
     Many archives do not return the issuer, and many modalities do not write it: where one of the
     two says nothing, the ID alone is compared.
     """
-    match = client_of(site.settings, destination).find_study(study_uid)
+    match = client_of(site.settings, delivery.destination).find_study(delivery.study_instance_uid)
     if match is None:
         return NotFound.NOT_FOUND
     issuer = match.issuer_of_patient_id
-    images = _issuer_of_images(site, study_uid)
+    images = _issuer_of_images(site, delivery)
     if images is not None and not (issuer and images):
         issuer = images
     return patient_key(key, match.patient_id, issuer)
 
 
-def _issuer_of_images(site: Site, study_uid: str) -> str | None:
-    """Return the issuer as the received images have it, or None where no image is kept."""
-    for instance in site.store.studies.instances(study_uid)[:1]:
-        path = site.image(instance.spool_name)
+def _issuer_of_images(site: Site, delivery: Delivery) -> str | None:
+    """Return the issuer as the images have it that the result was made of; None without any."""
+    for one in site.store.jobs.get(delivery.job_id).inputs[:1]:
+        path = site.image(one.spool_name)
         if path is not None:
             return patient_identity(path)[1]
     return None

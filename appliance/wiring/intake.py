@@ -13,6 +13,7 @@ from appliance.core.ports import Role
 from appliance.intake.bulletins import Bulletins
 from appliance.intake.commitment import Committer
 from appliance.intake.committing import Committing
+from appliance.intake.compare import Comparer
 from appliance.intake.explain import (
     as_data,
     as_lines,
@@ -21,8 +22,8 @@ from appliance.intake.explain import (
     standing_data,
     standing_lines,
 )
+from appliance.intake.facts import FactsOf
 from appliance.intake.folder import study_from_folder
-from appliance.intake.headers import HeaderCache
 from appliance.intake.indexer import Indexer
 from appliance.intake.library import Library
 from appliance.intake.options import (
@@ -37,12 +38,14 @@ from appliance.intake.options import (
 )
 from appliance.intake.orchestrator import Orchestrator
 from appliance.intake.retention import Retention
+from appliance.intake.scan import HeaderCache
 from appliance.routing.rules import Route, attributes_needed
 from appliance.service import Service, Stop
 from appliance.settings.model import Settings
 from appliance.settings.work import RouteSettings
 from appliance.wiring.alone import alone
 from appliance.wiring.catalogue import installed
+from appliance.wiring.frames import frames_digest
 from appliance.wiring.nodes import commitment_reports, series_counts
 from appliance.wiring.site import Site, load, open_site
 from results_store.jobs import SendTo
@@ -83,7 +86,9 @@ def orchestrator(site: Site) -> Orchestrator:
     """Return the orchestrator; files without a row are indexed first."""
     options = intake_options(site.settings)
     headers = HeaderCache(_attributes(options))
-    indexer = Indexer(site.spool, site.store, headers, site.secret("patient-key"))
+    comparer = Comparer(site.spool, frames_digest, site.settings.intake.identity_from)
+    facts_of = FactsOf(site.secret("patient-key"))
+    indexer = Indexer(site.spool, site.store, headers, facts_of, comparer)
     indexer.recover()
     return Orchestrator(
         options=options,
@@ -155,6 +160,7 @@ def explain_study(config: Path, study_instance_uid: str) -> Explanation:
         stands = (
             site.store.routes.of_study(study_instance_uid),
             site.store.announcements.of_study(study_instance_uid),
+            site.store.studies.doubts(study_instance_uid).sentences(),
         )
     if study is None:
         raise StoreError(

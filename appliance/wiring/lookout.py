@@ -12,8 +12,9 @@ from appliance.core.states import DeliveryState, JobState
 from appliance.service import is_listening
 from appliance.settings.model import Settings
 from appliance.wiring.site import Site
+from feedback.locate import find
 from feedback.system import DiskLine, Lookout, PeerLine, RoleLine, SystemStatus
-from feedback.whereabouts import InSpool, Rules, Stray, Whereabouts, find
+from feedback.whereabouts import InSpool, Rules, Stray, Whereabouts
 from results_store.store import Store
 from scp.association import Refusal
 from scp.notices import Notices

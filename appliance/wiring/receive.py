@@ -1,17 +1,20 @@
 """The receive role. It needs no store: receiving goes on while the store is down."""
 
+import os
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
-from appliance.core.model import ReceivedInstance
-from appliance.core.ports import Role, Wakeup
+from appliance.core.ports import Role
 from appliance.service import Service, Stop
 from appliance.settings.model import Settings
 from appliance.wiring.certificates import RECEIVER_TLS, server_files
+from appliance.wiring.depot import Announcer
 from appliance.wiring.site import Site
 from scp.announcing import Availability, Desk, PerformedSteps
 from scp.commitment import StorageCommitment
 from scp.crew import Crew
+from scp.listening import listener_source
 from scp.notices import Notices
 from scp.options import AllowedPeer, ReceiverOptions, TlsOptions
 from scp.server import Receiver
@@ -21,31 +24,28 @@ from scp.step_states import StepStates
 _IDLE = timedelta(seconds=1)
 
 
-class _Announcer:
-    """Tells the orchestrator that something is in the spool."""
-
-    def __init__(self, wakeup: Wakeup) -> None:
-        self._wakeup = wakeup
-
-    def received(self, _instance: ReceivedInstance, /) -> None:
-        self._wakeup.wake(Role.ORCHESTRATE)
-
-
-def build(site: Site, _stop: Stop) -> Service:
-    """Return the role; its port is open."""
+def build(site: Site, stop: Stop) -> Service:
+    """Return the role; its port is open, and stays so while the program replaces itself."""
     options = receiver_options(site.settings)
     receiver = Receiver(
         options,
         site.spool,
-        _Announcer(site.wakeup),
+        Announcer(site.wakeup),
         site.clock,
         tallies=site.folders.tallies,
         services=services(site),
+        listeners=listener_source(os.environ),
     )
+
+    def close() -> None:
+        if stop.reload:
+            receiver.hand_on(os.environ)
+        receiver.stop()
+
     if site.settings.receiver.processes == 1:
         receiver.start()
-        return Service(role=Role.RECEIVE, step=lambda: _IDLE, close=receiver.stop)
-    return _of_several(receiver, site.settings.receiver.processes)
+        return Service(role=Role.RECEIVE, step=lambda: _IDLE, close=close)
+    return _of_several(receiver, site.settings.receiver.processes, close)
 
 
 def services(site: Site) -> tuple[ProvidedService, ...]:
@@ -58,7 +58,7 @@ def services(site: Site) -> tuple[ProvidedService, ...]:
     return (*always, StorageCommitment(desk, asking)) if asking else always
 
 
-def _of_several(receiver: Receiver, processes: int) -> Service:
+def _of_several(receiver: Receiver, processes: int, end: Callable[[], None]) -> Service:
     def serve(stop: threading.Event) -> None:
         receiver.start()
         stop.wait()
@@ -73,7 +73,7 @@ def _of_several(receiver: Receiver, processes: int) -> Service:
 
     def close() -> None:
         crew.stop()
-        receiver.stop()
+        end()
 
     return Service(role=Role.RECEIVE, step=step, close=close)
 
@@ -90,6 +90,7 @@ def receiver_options(settings: Settings) -> ReceiverOptions:
                 ae_title=peer.ae_title,
                 networks=(str(peer.address),),
                 accept_private_storage=peer.accept_private_storage,
+                certificate=peer.certificate,
             )
             for peer in receiver.peers
         ),

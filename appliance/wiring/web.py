@@ -1,10 +1,12 @@
 """The web role."""
 
+import importlib
 from datetime import timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from appliance.core.ports import Role
 from appliance.intake.patient import patient_key
@@ -24,9 +26,18 @@ _IDLE = timedelta(seconds=1)
 def build(site: Site, _stop: Stop) -> Service:
     """Return the role; its port is open."""
     options = web_options(site)
-    server = WebServer(options, application(site, options))
+    server = WebServer(options, _with_stow(site, application(site, options)))
     server.start()
     return Service(role=Role.WEB, step=partial(_check_alive, server), close=server.stop)
+
+
+def _with_stow(site: Site, pages: FastAPI) -> ASGIApp:
+    """Return the pages, behind STOW-RS where the settings have it."""
+    if site.settings.receiver.stow is None:
+        return pages
+    # Only then: it brings what receiving needs, and pages don't.
+    served: ASGIApp = importlib.import_module("appliance.wiring.stow").with_stow(site, pages)
+    return served
 
 
 def _check_alive(server: WebServer) -> timedelta:

@@ -1,5 +1,7 @@
 """What was received."""
 
+from enum import StrEnum
+
 from sqlalchemy import Index, Table, UniqueConstraint
 
 from results_store.schema.types import (
@@ -14,6 +16,15 @@ from results_store.schema.types import (
     moment,
     text,
 )
+
+
+class Relation(StrEnum):
+    """What a version of an instance is to the version that was current when it came."""
+
+    UPDATE = "update"  # the same image under another header
+    CONFLICT = "conflict"  # another image
+    CUT_OFF = "cut-off"  # nothing: its data set is not whole, and it is out of the way
+
 
 study = Table(
     "study",
@@ -34,6 +45,22 @@ study = Table(
         "ix_study_unevaluated", "study_instance_uid", "instance_count > images_evaluated"
     ),
 )
+
+study_identity = Table(
+    "study_identity",
+    metadata,
+    key(),
+    text("study_instance_uid"),
+    text("digest"),  # of all that follows
+    maybe_text("patient_key"),  # keyed hash of issuer and PatientID
+    maybe_text("patient_id_key"),  # keyed hash of PatientID alone
+    maybe_text("person_key"),  # keyed hash of name, birth date and sex
+    maybe_text("accession_number"),
+    maybe_text("study_date"),
+    maybe_text("study_time"),
+    UniqueConstraint("study_instance_uid", "digest"),
+)
+"""What images of a study say of whose they are. Most studies have one row, coerced ones two."""
 
 instance = Table(
     "instance",
@@ -59,6 +86,8 @@ instance = Table(
     flag("own"),
     moment("indexed_at"),
     maybe_moment("deleted_at"),
+    maybe_text("relation"),  # to the version before it; see Relation
+    count("identity", nullable=True),  # study_identity.id: whose it says it is
     maybe_moment("keep_until"),  # its storage is committed to a peer
     UniqueConstraint("study_instance_uid", "sop_instance_uid", "version"),
     Index(None, "sop_instance_uid"),

@@ -15,10 +15,10 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
 from appliance.core.clock import SystemClock
+from appliance.core.log import Event
 from appliance.core.model import CommitmentReport
 from appliance.intake.commitment import Committer
 from appliance.intake.committing import Committing
-from appliance.intake.headers import HeaderCache
 from appliance.intake.indexer import Indexer
 from appliance.intake.options import CommitmentOptions
 from appliance.peers import DicomClient, DicomNode
@@ -29,10 +29,12 @@ from scp.announcing import Desk
 from scp.commitment import StorageCommitment
 from scp.elements import NStatus
 from scp.notices import Notices
+from scp.tally import REFUSED_MESSAGES, read_tallies
 from tests.builders import mr_series
 from tests.commitments import request
 from tests.counterparts import HOST, orthanc, storescu, wait_until
-from tests.receiving import Running, options
+from tests.receiving import Events, Running, options
+from tests.store.intake_world import IntakeWorld
 
 OPTIONS = CommitmentOptions(keep=timedelta(days=30), wait=timedelta(0))
 
@@ -56,7 +58,8 @@ class Site:
 
 @contextmanager
 def site(root: Path, *asking: str) -> Iterator[Site]:
-    clock, ports = SystemClock(), dict.fromkeys(asking, 0)
+    clock: Any = SystemClock()
+    ports = dict.fromkeys(asking, 0)
     notices = Notices(root / "spool")
     desk = Desk(notices, clock, lambda: None)
     running = Running(root / "spool", options(), services=[StorageCommitment(desk, asking)])
@@ -72,7 +75,7 @@ def site(root: Path, *asking: str) -> Iterator[Site]:
     )
     running.receiver.start()
     try:
-        indexer = Indexer(running.spool, store, HeaderCache(()), b"k" * 32)
+        indexer = IntakeWorld(root / "spool", store, clock).indexer
         yield Site(running, indexer, committer, ports)
     finally:
         running.receiver.stop()
@@ -144,10 +147,14 @@ def test_a_modality_asks_and_leaves_and_is_told_in_an_association_of_ours(tmp_pa
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_who_may_not_ask_is_told_so_and_nothing_is_kept(tmp_path: Path) -> None:
+def test_who_may_not_ask_is_told_so_and_nothing_is_kept(tmp_path: Path, events: Events) -> None:
     with site(tmp_path, "ORTHANC") as made:
-        assert ask(made.running.port, "STORESCU", "1.2.3") == NStatus.NOT_AUTHORISED
+        for _ in range(3):
+            assert ask(made.running.port, "STORESCU", "1.2.3") == NStatus.NOT_AUTHORISED
         assert made.step()
+    assert [event.get("count") for event in events(Event.NOTICE_REFUSED)] == [None, 2]
+    (peer,) = read_tallies(made.running.tallies)
+    assert peer.counts[REFUSED_MESSAGES] == 3
 
 
 def test_orthanc_asks_and_believes_the_answer(tmp_path: Path) -> None:

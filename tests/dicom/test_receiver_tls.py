@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pynetdicom import AE
 
 from appliance.core.errors import ConfigError
 from appliance.core.log import Event
 from appliance.core.tls import TlsFiles, client_context
 from scp.options import TlsOptions
 from scp.tally import read_tallies
-from tests.builders import mr_series
+from scp.tls import TLS_REFUSED
+from tests.builders import mr_series, mr_slices, write
 from tests.certificates import Certificates, Issued
-from tests.counterparts import HOST, echoscu, storescu, tool, wait_until
+from tests.counterparts import HOST, echoscu, orthanc, storescu, tool, wait_until
 from tests.receiving import Events, Running, receiver
 
 
@@ -48,10 +50,10 @@ def secured(
         yield running
 
 
-def tls_echo(port: int, ca: Path, own: Issued | None = None) -> int:
+def tls_echo(port: int, ca: Path, own: Issued | None = None, calling: str = "ECHOSCU") -> int:
     """C-ECHO with DCMTK; the exit code."""
     shown = ["+tls", own.key, own.certificate] if own else ["+tla"]
-    command = [tool("echoscu"), *shown, "+cf", ca, "-aet", "ECHOSCU", "-aec", "APPLIANCE"]
+    command = [tool("echoscu"), *shown, "+cf", ca, "-aet", calling, "-aec", "APPLIANCE"]
     done = subprocess.run(
         [*map(str, command), HOST, str(port)], capture_output=True, timeout=30, check=False
     )
@@ -73,6 +75,34 @@ def test_dcmtk_sends_over_tls_and_in_clear_to_one_receiver(
     assert len(running.sink.instances) == 3
 
 
+def test_orthanc_and_pynetdicom_send_over_tls(
+    tmp_path: Path, site: Certificates, ours: Issued, scanner: Issued
+) -> None:
+    (first, second) = mr_slices(slices=2)
+    files = {
+        "DicomTlsCertificate": str(scanner.certificate),
+        "DicomTlsPrivateKey": str(scanner.key),
+        "DicomTlsTrustedCertificates": str(site.ca),
+    }
+    with secured(tmp_path, ours, site.ca) as running:
+        port = running.receiver.tls_port
+        appliance = {"AET": "APPLIANCE", "Host": HOST, "Port": port, "UseDicomTls": True}
+        secure = {**files, "DicomModalities": {"APPLIANCE": appliance}}
+        with orthanc(tmp_path, settings=secure) as pacs:
+            pacs.post("/instances", write(first, tmp_path / "first.dcm").read_bytes())
+            pacs.post("/modalities/APPLIANCE/store", {"Resources": pacs.instances()})
+        entity = AE("STORESCU")
+        entity.add_requested_context(second.SOPClassUID, second.file_meta.TransferSyntaxUID)
+        own = TlsFiles(certificate=scanner.certificate, key=scanner.key, trusted=site.ca)
+        made = entity.associate(
+            HOST, port, ae_title="APPLIANCE", tls_args=(client_context(own), HOST)
+        )
+        assert made.send_c_store(second).Status == 0x0000
+        made.release()
+    sent = {one.calling_ae_title for one in running.sink.instances}
+    assert sent == {"ORTHANC", "STORESCU"}
+
+
 def test_a_certificate_is_asked_for_where_the_site_says_so_and_else_not(
     tmp_path: Path,
     site: Certificates,
@@ -88,22 +118,39 @@ def test_a_certificate_is_asked_for_where_the_site_says_so_and_else_not(
         assert tls_echo(port, site.ca, strangers.issue("intruder")) != 0
         assert tls_echo(port, site.ca) != 0
         wait_until(lambda: len(events(Event.TLS_REFUSED)) == 2)
-    assert sum(peer.counts.get("tls refused", 0) for peer in read_tallies(running.tallies)) == 2
+    assert sum(peer.counts.get(TLS_REFUSED, 0) for peer in read_tallies(running.tallies)) == 2
     with secured(tmp_path / "does-not", ours) as running:
         assert tls_echo(running.receiver.tls_port, site.ca) == 0
 
 
+@pytest.mark.parametrize("strangers", [False, True])
+def test_an_ae_title_that_is_bound_to_a_certificate_comes_with_that_one_alone(
+    tmp_path: Path, site: Certificates, ours: Issued, scanner: Issued, *, strangers: bool
+) -> None:
+    other = site.issue("other")
+    with secured(tmp_path, ours, site.ca, accept_unknown_peers=strangers) as running:
+        port = running.receiver.tls_port
+        assert tls_echo(port, site.ca, scanner, "BOUND") == 0
+        assert tls_echo(port, site.ca, other, "BOUND") != 0
+        assert tls_echo(port, site.ca, other) == 0
+        with pytest.raises(AssertionError, match="No Reason"):
+            echoscu(running.port, calling="BOUND")
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_both_versions_of_the_profile_are_spoken(
+def test_both_versions_of_the_profile_are_spoken_and_no_session_is_taken_up_again(
     tmp_path: Path, site: Certificates, ours: Issued, version: ssl.TLSVersion
 ) -> None:
     context = client_context(TlsFiles(trusted=site.ca))
     context.minimum_version = context.maximum_version = version
-    with (
-        secured(tmp_path, ours) as running,
-        context.wrap_socket(connected(running.receiver.tls_port), server_hostname=HOST) as made,
-    ):
-        assert made.version() == version.name.replace("_", ".")
+    session = None
+    with secured(tmp_path, ours) as running:
+        for _ in range(2):
+            plain = connected(running.receiver.tls_port)
+            with context.wrap_socket(plain, server_hostname=HOST, session=session) as made:
+                assert made.version() == version.name.replace("_", ".")
+                assert not made.session_reused
+                session = made.session
 
 
 def test_tls_1_1_and_suites_of_yesterday_are_refused(

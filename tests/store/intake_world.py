@@ -17,13 +17,16 @@ from appliance.core.model import Door, Job, RouteDecision
 from appliance.core.ports import Role
 from appliance.core.states import RouteState
 from appliance.intake.bulletins import Bulletins
+from appliance.intake.compare import Comparer
 from appliance.intake.counting import SeriesCounts
-from appliance.intake.headers import HeaderCache
+from appliance.intake.facts import FactsOf
 from appliance.intake.indexer import Indexer
 from appliance.intake.library import Library
 from appliance.intake.options import CompleteOptions, IntakeOptions, PipelineRelease, RoutePlan
 from appliance.intake.orchestrator import Orchestrator
+from appliance.intake.scan import HeaderCache
 from appliance.routing.rules import PipelineInputs, attributes_needed
+from appliance.wiring.frames import frames_digest
 from results_store.jobs import SendTo
 from results_store.routes import RouteStatus
 from results_store.store import Store
@@ -62,6 +65,7 @@ class IntakeWorld:
         self.clock = clock
         self.woken: list[str] = []
         self.asked: list[str] = []
+        self.identity_from: tuple[str, ...] = ()
         self._counts: dict[str, SeriesCounts] = {}
         self.use(plan())
 
@@ -97,7 +101,10 @@ class IntakeWorld:
         options = self._options
         routes = [one.route for one in options.routes]
         headers = HeaderCache(attributes_needed(routes, options.inputs().values()))
-        self.indexer = Indexer(self.spool, self.store, headers, KEY, batch=self._batch)
+        comparer = Comparer(self.spool, frames_digest, self.identity_from)
+        self.indexer = Indexer(
+            self.spool, self.store, headers, FactsOf(KEY), comparer, batch=self._batch
+        )
         self._orchestrator = Orchestrator(
             options=options,
             store=self.store,
@@ -113,21 +120,39 @@ class IntakeWorld:
         """Be the orchestrator's wake-up."""
         self.woken.append(role.value)
 
-    def receive(self, datasets: Sequence[Dataset], door: Door = Door.PUSHED) -> tuple[str, ...]:
-        """Put the data sets into the spool as C-STORE does; return their names."""
-        return tuple(self._receive(dataset, door) for dataset in datasets)
+    def receive(
+        self,
+        datasets: Sequence[Dataset],
+        door: Door = Door.PUSHED,
+        *,
+        calling: str = "MR01",
+        cut: int = 0,
+    ) -> tuple[str, ...]:
+        """Put the data sets into the spool as C-STORE does; return their names.
 
-    def _receive(self, dataset: Dataset, door: Door) -> str:
+        `cut` bytes are missing at the end of each.
+        """
+        return tuple(self._receive(dataset, door, calling, cut) for dataset in datasets)
+
+    @staticmethod
+    def encoded(dataset: Dataset) -> bytes:
+        """Return the data set as it goes over the wire."""
+        syntax = dataset.file_meta.TransferSyntaxUID
         file = DicomBytesIO()
-        file.is_little_endian, file.is_implicit_VR = True, False
+        file.is_little_endian = syntax.is_little_endian
+        file.is_implicit_VR = syntax.is_implicit_VR
         write_dataset(file, dataset)
-        content = file.getvalue()
+        return file.getvalue()
+
+    def _receive(self, dataset: Dataset, door: Door, calling: str, cut: int) -> str:
+        content = self.encoded(dataset)
+        content = content[: len(content) - cut]
         incoming = self.spool.writer(
             Provenance(
                 sop_class_uid=dataset.SOPClassUID,
                 sop_instance_uid=dataset.SOPInstanceUID,
                 transfer_syntax_uid=dataset.file_meta.TransferSyntaxUID,
-                calling_ae_title="MR01",
+                calling_ae_title=calling,
                 called_ae_title="APPLIANCE",
                 peer_address="127.0.0.1",
                 received_at=self.clock.now(),
@@ -169,11 +194,18 @@ class IntakeWorld:
         """Let the orchestrator look once."""
         return self._orchestrator.step()
 
+    def step_to_the_end(self) -> None:
+        """Let it look until everything that is here is indexed."""
+        for _ in range(20):
+            if self.step() > timedelta(0):
+                return
+        raise AssertionError("it does not come to an end")
+
     def pass_time(self, by: timedelta) -> None:
         """Look, let the time pass, look again."""
-        self.step()
+        self.step_to_the_end()
         self.clock.advance(by)
-        self.step()
+        self.step_to_the_end()
 
     def jobs(self, study: str = STUDY) -> tuple[Job, ...]:
         return self.store.jobs.of_study(study)
@@ -190,3 +222,7 @@ class IntakeWorld:
 
     def events(self) -> list[Event]:
         return [one.event for one in self.store.events.of_study(STUDY)]
+
+    def stored(self, event: Event) -> list[Mapping[str, object]]:
+        """Return the fields of these events in the study's history."""
+        return [one.fields for one in self.store.events.of_study(STUDY) if one.event is event]

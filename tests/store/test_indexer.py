@@ -2,7 +2,7 @@
 
 import errno
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset
 from appliance.core.errors import StoreError
 from appliance.core.log import Event
 from appliance.core.model import ReceivedInstance
-from results_store.indexing import IndexOutcome, InstanceFacts
+from results_store.facts import InstanceFacts
+from results_store.indexing import Comparison, IndexOutcome
 from results_store.store import Store
 from tests.builders import mr_slices
 from tests.store.intake_world import STUDY, IntakeWorld, plan
@@ -77,12 +78,30 @@ def test_files_without_a_row_are_indexed_at_the_start(world: IntakeWorld) -> Non
         world.spool.finish(name)
     world.step()
     assert world.store.studies.get(STUDY) is None
-    assert world.indexer.recover() == 3
-    world.step()
     world.restart()
-    assert world.indexer.recover() == 0
+    world.indexer.recover()
+    world.step_to_the_end()
+    row = world.store.studies.get(STUDY)
+    assert row is not None
+    assert row.instance_count == 3
     world.pass_time(QUIET)
     assert len(world.jobs()) == 1
+
+
+def test_a_restart_finds_lost_files_before_any_route_closes(world: IntakeWorld) -> None:
+    images = head(slices=4)
+    world.receive(images[:1])
+    world.step()
+    for name in world.receive(images[1:]):
+        world.spool.adopt(name)
+        world.spool.finish(name)
+    world.clock.advance(timedelta(hours=3))
+    world.restart()
+    world.indexer.recover()
+    while world.step() == timedelta(0):
+        assert world.jobs() == ()
+    (job,) = world.jobs()
+    assert len(job.inputs) == 4
 
 
 def test_a_backlog_is_indexed_to_its_end_before_any_route_closes(world: IntakeWorld) -> None:
@@ -107,10 +126,10 @@ def refusing(world: IntakeWorld, names: set[str], monkeypatch: pytest.MonkeyPatc
     """Let the database refuse the rows of these entries."""
     index_many = world.store.studies.index_many
 
-    def refuses(entries: Rows) -> tuple[IndexOutcome, ...]:
+    def refuses(entries: Rows, comparisons: Mapping[str, Comparison]) -> tuple[IndexOutcome, ...]:
         if names & {received.spool_name for received, _ in entries}:
             raise StoreError("the database said: index row size exceeds maximum")
-        return index_many(entries)
+        return index_many(entries, comparisons)
 
     monkeypatch.setattr(world.store.studies, "index_many", refuses)
 

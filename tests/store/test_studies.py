@@ -6,14 +6,24 @@ from datetime import datetime, timedelta
 import pytest
 
 from appliance.core.errors import StoreError
+from appliance.core.model import ReceivedInstance
 from appliance.core.states import DeliveryEvent, JobEvent, RouteState
-from results_store.indexing import IndexOutcome
+from results_store.indexing import Comparison, IndexOutcome
 from results_store.schema.received import study as study_table
 from results_store.store import Store
 from tests.store import world
 from tests.store.world import LEASE, START, STUDY, facts, received
 
 LATER = START + timedelta(days=30)
+
+
+def index(
+    store: Store, new: ReceivedInstance, *, against: ReceivedInstance, alike: bool
+) -> IndexOutcome:
+    """Index a version that was compared."""
+    found = Comparison(against=against.spool_name, alike=alike, wins=alike)
+    (outcome,) = store.studies.index_many([(new, facts())], {new.spool_name: found})
+    return outcome
 
 
 def test_indexing_the_same_file_again_changes_nothing(store: Store) -> None:
@@ -24,12 +34,13 @@ def test_indexing_the_same_file_again_changes_nothing(store: Store) -> None:
     assert store.studies.spool_names() == {received().spool_name}
 
 
-def test_the_same_uid_with_other_bytes_is_kept_and_not_current(store: Store) -> None:
+def test_the_same_uid_with_another_image_is_kept_and_not_current(store: Store) -> None:
     store.studies.index(received(), facts())
     other = received(sha256="f" * 64)
-    assert store.studies.index(other, facts()) is IndexOutcome.CONFLICT
+    assert store.studies.index(other, facts()) is IndexOutcome.UNDECIDED
+    assert index(store, other, against=received(), alike=False) is IndexOutcome.CONFLICT
     third = received(sha256="a" * 64)
-    assert store.studies.index(third, facts()) is IndexOutcome.CONFLICT
+    assert index(store, third, against=received(), alike=False) is IndexOutcome.CONFLICT
     assert [item.spool_name for item in store.studies.instances(STUDY)] == [received().spool_name]
     assert store.studies.spool_names() >= {other.spool_name, third.spool_name}
     study = store.studies.get(STUDY)
@@ -265,7 +276,7 @@ def test_many_are_indexed_at_once_each_as_if_alone(store: Store) -> None:
         ]
     )
     assert [outcome.value for outcome in outcomes] == [
-        "known", "new", "known", "conflict", "own", "new",
+        "known", "new", "known", "undecided", "own", "new",
     ]  # fmt: skip
     assert store.studies.index_many([]) == ()
     counts = [study.instance_count for study in store.studies.search()]

@@ -25,7 +25,7 @@ from appliance.core.model import (
     Side,
 )
 from results_store.commands import CompletedRun, NewRun
-from results_store.indexing import InstanceFacts
+from results_store.facts import InstanceFacts
 from results_store.jobs import SendTo
 from results_store.store import Store
 

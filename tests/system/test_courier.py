@@ -122,8 +122,10 @@ def test_a_file_that_cannot_be_read_now_is_tried_again(outbox: Outbox, pacs: Fol
 def test_an_unreachable_destination_is_tried_again(outbox: Outbox, pacs: FolderArchive) -> None:
     pacs.answers = [PeerError("connection refused")] * 2
     job, courier = outbox.send("pacs"), outbox.courier({"pacs": pacs})
-    outbox.work(courier, lambda: outbox.of(job).attempt == 1)
-    assert outbox.state(job) is DeliveryState.PENDING
+    outbox.work(
+        courier,
+        lambda: outbox.of(job).attempt == 1 and outbox.state(job) is DeliveryState.PENDING,
+    )
     assert outbox.of(job).reason == "connection refused"
     outbox.work(courier, lambda: outbox.state(job) is DeliveryState.DELIVERED)
     assert outbox.of(job).attempt == 3
@@ -194,6 +196,18 @@ def test_a_study_that_is_another_patients_by_now_is_held(
     pacs.patient = "k" * 64
     outbox.store.commands.resend(outbox.of(job).delivery_id)
     outbox.work(courier, lambda: outbox.state(job) is DeliveryState.DELIVERED)
+
+
+def test_a_result_under_an_earlier_identity_is_held_even_where_nobody_knows_the_study(
+    outbox: Outbox, pacs: FolderArchive
+) -> None:
+    pacs.patient = NotFound.NOT_FOUND
+    job = outbox.send("pacs")
+    outbox.correct_patient(job)
+    courier = outbox.courier({"pacs": pacs})
+    outbox.work(courier, lambda: outbox.state(job) is DeliveryState.HELD)
+    assert outbox.of(job).reason == "made-under-an-earlier-identity"
+    assert pacs.stored == []
 
 
 def test_a_study_that_the_destination_does_not_know_is_sent(

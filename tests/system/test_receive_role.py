@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,17 +14,23 @@ from pydicom.uid import MRImageStorage
 
 from tests.appliance import settings
 from tests.builders import mr_slices
-from tests.counterparts import listens, wait_until
-from tests.receiving import ExplicitVR, association, rejection, send_dataset
+from tests.counterparts import HOST, listens, tool, wait_until
+from tests.receiving import ExplicitVR, association, send_dataset
+
+CONTEXT = (MRImageStorage, [ExplicitVR])
 
 
 class Role:
     """The running role."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, new: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
         self.process = process
         self.port = port
-        self.new = new
+        self.new = folder / "data" / "spool" / "new"
+        self.log = folder / "log"
+
+    def said(self, event: str) -> int:
+        return self.log.read_text().count(f'"event": "{event}"')
 
     def processes(self) -> set[int]:
         pid = self.process.pid
@@ -31,31 +38,33 @@ class Role:
 
 
 @contextmanager
-def receive_role(folder: Path, **receiver: object) -> Iterator[Role]:
+def receive_role(folder: Path, *before: str, **receiver: object) -> Iterator[Role]:
+    """The role; `before` is a program that starts it, told to listen where `{listen}` stands."""
     data = settings(folder, 1)
     data["receiver"] |= receiver
     config = folder / "appliance.yaml"
     config.write_text(yaml.safe_dump(data))
     port = int(data["receiver"]["listen"].rpartition(":")[2])
-    command = [sys.executable, "-m", "appliance", "receive", "--config", str(config)]
-    with subprocess.Popen(command) as process:
+    starter = [part.format(listen=data["receiver"]["listen"]) for part in before]
+    command = [*starter, sys.executable, "-m", "appliance", "receive", "--config", str(config)]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
         try:
             wait_until(lambda: listens(port))
-            yield Role(process, port, folder / "data" / "spool" / "new")
+            yield Role(process, port, folder)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
 
 
 def test_a_process_that_dies_takes_nobody_along_and_limits_hold_over_all(tmp_path: Path) -> None:
-    context = (MRImageStorage, [ExplicitVR])
     with receive_role(tmp_path, processes=2, max_associations=2) as role:
         wait_until(lambda: len(role.processes()) == 2)
         before = role.processes()
-        with association(role.port, context) as one, association(role.port, context) as other:
+        with association(role.port, CONTEXT) as one, association(role.port, CONTEXT) as other:
             assert one.is_established
             assert other.is_established
-            assert rejection(role.port) == (2, 3, 2)
+            with association(role.port, CONTEXT) as third:
+                assert third.is_rejected
             os.kill(min(before), signal.SIGKILL)
             wait_until(lambda: len(role.processes()) == 2 and role.processes() != before)
             for living in (one, other):  # that of the dead one may be either, both or none
@@ -64,7 +73,30 @@ def test_a_process_that_dies_takes_nobody_along_and_limits_hold_over_all(tmp_pat
             os.kill(max(before), signal.SIGKILL)
             wait_until(lambda: len(role.processes()) == 2 and not role.processes() & before)
             wait_until(lambda: not one.is_established and not other.is_established)
-        with association(role.port, context) as again:  # the seats of the dead are free
+        with association(role.port, CONTEXT) as again:  # the seats of the dead are free
             assert again.is_established
             assert send_dataset(again, mr_slices(slices=1)[0]) == 0x0000
         wait_until(lambda: list(role.new.iterdir()))
+
+
+def test_nobody_is_refused_while_the_role_reads_new_settings(tmp_path: Path) -> None:
+    with receive_role(tmp_path) as role:
+        wait_until(lambda: role.said("service.started") == 1)
+        role.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: role.said("service.stopped"))
+        connections = 0
+        while role.said("service.started") == 1:
+            with socket.create_connection((HOST, role.port), timeout=20):
+                connections += 1
+        assert connections
+        with association(role.port, CONTEXT) as made:
+            assert send_dataset(made, mr_slices(slices=1)[0]) == 0x0000
+
+
+def test_systemd_can_do_the_listening(tmp_path: Path) -> None:
+    activate = (tool("systemd-socket-activate"), "-l", "{listen}", "-E", "PATH")
+    with (
+        receive_role(tmp_path, *activate, processes=1) as role,
+        association(role.port, CONTEXT) as made,
+    ):
+        assert send_dataset(made, mr_slices(slices=1)[0]) == 0x0000

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from appliance.core.backoff import Backoff
-from appliance.core.model import Job
+from appliance.core.model import Delivery, Job
 from appliance.core.states import DeliveryState, JobState
 from appliance.delivery.courier import Courier
 from appliance.delivery.lane import NotFound
@@ -51,8 +51,8 @@ def client_of(pacs: Orthanc) -> DicomClient:
 
 
 def courier_of(world: World, client: DicomClient) -> Courier:
-    def identity_of(_: str, study: str) -> str | NotFound | None:
-        match = client.find_study(study)
+    def identity_of(delivery: Delivery) -> str | NotFound | None:
+        match = client.find_study(delivery.study_instance_uid)
         return NotFound.NOT_FOUND if match is None else match.patient_id.lower()
 
     options = CourierOptions(

@@ -15,6 +15,8 @@ from appliance.core.model import ReceivedInstance
 from appliance.core.ports import Role
 from appliance.service import WakeupListener, is_listening
 from appliance.wiring.site import Site, open_site
+from results_store.announcements import Announced, Announcement, Kind
+from results_store.fetches import Way
 from scp.association import Refusal
 from scp.filemeta import Provenance
 from scp.status import Outcome
@@ -115,6 +117,40 @@ def test_a_study_is_found_by_its_uid_or_its_accession_number(
     (found,) = as_json(capsys, "status", asked, "-c", str(filled))
     assert found["status"]["words"] == "Received; not looked at yet"
     assert found["not_yet_indexed"] == 1
+
+
+def test_what_was_fetched_and_announced_is_told(
+    filled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_site(filled) as site:
+        site.store.fetches.begin(STUDY, "pacs", Way.GET, asked_by="rule nightly", instances=7)
+        site.store.announcements.begin_step(
+            Announcement(
+                kind=Kind.MPPS,
+                sop_instance_uid="1.2.3",
+                study_instance_uid=STUDY,
+                state=Announced.COMPLETED,
+                reason="",
+                calling_ae_title="MR01",
+                listed={f"{STUDY}.1": frozenset({f"{STUDY}.1", f"{STUDY}.9"})},
+                announced_at=site.clock.now(),
+            )
+        )
+    text = said(capsys, "status", STUDY, "-c", str(filled))
+    assert "from pacs for rule nightly" in text
+    assert "Being fetched; 0 of 7 images came" in text
+    assert "procedure step completed by MR01" in text
+    assert "2 images listed, 1 of them here" in text
+
+
+def test_what_came_cut_off_is_told_as_that(
+    filled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_site(filled) as site:
+        site.store.studies.note_cut_off(put(site, STUDY, 4))
+    text = said(capsys, "status", STUDY, "-c", str(filled))
+    assert "1 MR images, 1 cut off from MR01" in text
+    assert "an image came cut off, and not whole since" in text
 
 
 def test_a_study_of_which_nothing_could_be_used_is_found_with_the_reason(

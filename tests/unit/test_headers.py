@@ -10,9 +10,8 @@ from pydicom.sequence import Sequence
 
 from appliance.core.errors import BadInstance
 from appliance.core.product import APPLIANCE_DEVICE_UID
-from appliance.intake import headers
 from appliance.intake.folder import study_from_folder
-from appliance.intake.headers import HeaderCache, read_header, study_summary
+from appliance.intake.headers import read_header, study_summary
 from tests.builders import encapsulated_pdf, mr_series, mr_slices, write
 
 PRIVATE = "0019,0C SIEMENS MR HEADER"
@@ -205,20 +204,3 @@ def test_a_folder_yields_its_studies_and_says_what_was_no_use(tmp_path: Path) ->
 def test_one_file_is_a_folder_of_one(tmp_path: Path) -> None:
     (path,) = mr_series(tmp_path, slices=1)
     assert len(study_from_folder(path, ()).studies) == 1
-
-
-def test_the_cache_reads_a_file_once_and_forgets_the_least_lately_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reads: list[Path] = []
-
-    def counted(path: Path, attributes: frozenset[str]) -> headers.Header:
-        reads.append(path)
-        return read_header(path, attributes)
-
-    monkeypatch.setattr(headers, "read_header", counted)
-    paths = mr_series(tmp_path, slices=3)
-    cache = HeaderCache((), capacity=2)
-    for index in (0, 1, 0, 2, 0, 1):
-        cache.read(str(index), paths[index])
-    assert reads == [paths[0], paths[1], paths[2], paths[1]]

@@ -65,9 +65,7 @@ def test_what_a_killed_process_answered_for_is_filed_by_the_next_bit_by_bit(site
     shelf = site.shelf()
     kept = [keep(shelf, number)[0] for number in (1, 2, 3)]
     assert site.entries() == {}
-    assert {one.spool_name for one in waiting_in(site.spool.journal_folder)} == {
-        one.spool_name for one in kept
-    }
+    assert set(waiting_in(site.spool.journal_folder)) == set(kept)
     abandon(shelf)
 
     with started(site.shelf()) as left:

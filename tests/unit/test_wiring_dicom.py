@@ -38,6 +38,18 @@ def test_the_clear_port_stays_open_beside_tls_unless_the_site_says_so(tmp_path: 
         assert found.tls.files.paths() == (Path("/etc/tls/own.pem"), Path("/etc/tls/own.key"))
 
 
+def test_a_peer_is_bound_to_a_certificate_only_where_certificates_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    peers = [{"ae_title": "CT03", "address": "10.1.2.11", "certificate": "ct03.example.org"}]
+    for tls in ({}, {"tls": TLS}):
+        with pytest.raises(ValueError, match="never asked for"):
+            settings(tmp_path, peers=peers, **tls)
+    asking = {**TLS, "client_ca": "/etc/tls/ca.pem"}
+    (peer,) = receiver_options(settings(tmp_path, peers=peers, tls=asking)).peers
+    assert peer.certificate == "ct03.example.org"
+
+
 def test_a_destination_is_told_its_authority_and_its_name(tmp_path: Path) -> None:
     site = settings(tmp_path)
     assert client_of(site, "pacs")._node.tls is None

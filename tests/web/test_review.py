@@ -3,14 +3,18 @@
 import io
 import json
 import re
+from dataclasses import replace
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
 
 from appliance.core.model import Job
 from appliance.core.states import JobEvent
+from results_store.indexing import Comparison
 from tests.web.world import (
     LEASE,
     MARKER,
@@ -20,7 +24,9 @@ from tests.web.world import (
     SPOT_COLOR,
     World,
     enter,
+    facts_of,
     hidden,
+    received_as,
 )
 
 
@@ -233,6 +239,39 @@ def test_a_superseded_result_says_so_and_leads_to_the_newer_one(
     assert "run 2" in now
     assert "superseded" in now
     assert "was replaced" not in now
+
+
+def come_again(world: World, study: str, *, alike: bool, **changes: Any) -> None:
+    """Let the first image come again from elsewhere, under another header or as another image."""
+    first = world.store.studies.instances(study)[0]
+    world.files["e" * 64] = world.files[first.spool_name]
+    header = dcmread(world.files[first.spool_name], stop_before_pixels=True)
+    new = replace(received_as(first.spool_name, header, world.clock), spool_name="e" * 64)
+    found = Comparison(against=first.spool_name, alike=alike, wins=alike)
+    facts = replace(facts_of(header), **changes)
+    world.store.studies.index_many([(new, facts)], {new.spool_name: found})
+
+
+def test_a_result_made_under_an_earlier_identity_says_so_and_a_new_run_does_not(
+    reader: httpx.Client, world: World, study: str, job: Job
+) -> None:
+    assert "earlier identity" not in reader.get(f"/studies/{study}").text
+    come_again(world, study, alike=True, accession_number="B2")
+    page = reader.get(f"/studies/{study}").text
+    assert "Made under an earlier identity" in page
+    assert "another accession number" in page
+    again = world.store.commands.resubmit(job.job_id, world.clock.now())
+    assert again.inputs[0].spool_name == "e" * 64
+    world.finish()
+    assert "earlier identity" not in reader.get(f"/studies/{study}").text
+
+
+def test_what_a_person_has_to_look_at_stands_on_the_page(
+    reader: httpx.Client, world: World, study: str, job: Job
+) -> None:
+    come_again(world, study, alike=False)
+    page = reader.get(f"/studies/{study}?run={job.job_id}").text
+    assert "Someone has to look: an image came again" in page
 
 
 def test_every_look_is_audited(reader: httpx.Client, world: World, study: str, job: Job) -> None:

@@ -11,10 +11,12 @@ from appliance.core.model import Job
 from appliance.core.states import DeliveryEvent, JobEvent
 from feedback.auth import ACCOUNT_COOKIE
 from feedback.links import LinkBy, sign_link
+from feedback.locate import whereabouts
 from feedback.passwords import hash_password
 from feedback.tokens import hash_of, new_session_token
-from feedback.whereabouts import InSpool, Stray, Whereabouts, whereabouts
+from feedback.whereabouts import InSpool, Stray, Whereabouts
 from results_store.announcements import Announced, Announcement, Kind
+from results_store.fetches import FetchOutcome, Way
 from tests.web.world import KEY, START, World, enter, hidden
 
 REASON = "the data set ends inside an element"
@@ -150,6 +152,22 @@ def test_what_the_store_does_not_know_is_found_in_the_spool(world: World) -> Non
     world.in_spool["1.2.3"] = InSpool(quarantined=(stray(),))
     found = where(world, "1.2.3")
     assert (found.status.words, found.status.why) == ("Nothing of it can be used", REASON)
+
+
+def test_a_fetch_is_told_also_where_nothing_came_of_it(
+    world: World, client: httpx.Client, study: str
+) -> None:
+    for uid in ("1.2.3", study):
+        begin = world.store.fetches.begin
+        number = begin(uid, "pacs", Way.MOVE, asked_by="rule nightly", instances=7)
+        world.store.fetches.end(
+            number, FetchOutcome.FAILED, completed=2, failed=5, reason="it is out of resources"
+        )
+    found = where(world, "1.2.3")
+    assert (found.status.words, found.status.why) == ("Not fetched", "it is out of resources")
+    assert (found.fetches[0].images, found.fetches[0].came) == (7, 2)
+    enter(client, world)
+    assert "rule nightly" in client.get(f"/studies/{study}/where").text
 
 
 def test_nothing_is_nothing(world: World) -> None:

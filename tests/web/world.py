@@ -48,7 +48,7 @@ from pipelines.manifest import Manifest, load_manifest
 from pipelines.series import read_volume
 from pipelines.volume import LabelMap
 from results_store.commands import CompletedRun, NewRun
-from results_store.indexing import InstanceFacts
+from results_store.facts import InstanceFacts
 from results_store.jobs import SendTo
 from results_store.migrate import migrate
 from results_store.options import StoreOptions
@@ -102,10 +102,9 @@ class World:
         """Index files as the intake would and return their study."""
         for path in paths:
             header = dcmread(path, stop_before_pixels=True)
-            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-            name = hashlib.sha256(f"{header.SOPInstanceUID} {sha256}".encode()).hexdigest()
+            name = hashlib.sha256(path.read_bytes()).hexdigest()
             self.files[name] = path
-            self.store.studies.index(_received(name, sha256, header, self.clock), _facts(header))
+            self.store.studies.index(received_as(name, header, self.clock), facts_of(header))
         return str(header.StudyInstanceUID)
 
     def decide(self, study: str, *, matched: bool = True, route: str = "brain volumes") -> Any:
@@ -321,7 +320,8 @@ def enter(client: httpx.Client, world: World) -> None:
     client.cookies.set(ACCOUNT_COOKIE, token)
 
 
-def _received(name: str, sha256: str, header: Any, clock: SteppedClock) -> ReceivedInstance:
+def received_as(name: str, header: Any, clock: SteppedClock) -> ReceivedInstance:
+    """Return a file of this header as it lies in the spool under this name."""
     return ReceivedInstance(
         spool_name=name,
         study_instance_uid=str(header.StudyInstanceUID),
@@ -334,11 +334,12 @@ def _received(name: str, sha256: str, header: Any, clock: SteppedClock) -> Recei
         peer_address="127.0.0.1",
         received_at=clock.now(),
         size=1000,
-        sha256=sha256,
+        sha256=name,
     )
 
 
-def _facts(header: Any) -> InstanceFacts:
+def facts_of(header: Any) -> InstanceFacts:
+    """Return what the index is told of the file."""
     return InstanceFacts(
         modality=str(header.Modality),
         number_of_frames=int(header.get("NumberOfFrames", 1)),
