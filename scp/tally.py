@@ -26,6 +26,7 @@ from appliance.core.clock import Clock
 
 ACCEPTED = "associated"  # beside the outcomes of instances and the reasons of rejections
 ABORTED = "associations aborted"
+REFUSED_MESSAGES = "messages refused"  # of services other than storage
 UNNAMED = "(unnamed)"  # who calls and is refused before his AE title is known
 OTHERS = "(others)"  # whom callers are summed under once there are too many of them
 
