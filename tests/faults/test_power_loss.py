@@ -11,10 +11,19 @@ import pytest
 from tests.announcements import encoded, new_step
 from tests.faults import trace
 from tests.faults.datasets import IMPLICIT, Instance, new_uid, study_of
-from tests.faults.disk import Inode, files, remains
+from tests.faults.disk import Inode, files, remains, safe_copy
 from tests.faults.kernel import Kernel
-from tests.faults.powerloss import Verdict, judge, record, recovers
+from tests.faults.powerloss import (
+    Verdict,
+    judge,
+    lost_while_handing_over,
+    record,
+    record_indexing,
+    recovers,
+)
 from tests.faults.site import Nursery, site
+from tests.faults.truth import SpoolReader
+from tests.faults.wire import send_all
 
 MPPS = "1.2.840.10008.3.1.2.3.3"
 pytestmark = pytest.mark.skipif(not trace.is_allowed(), reason="this machine forbids tracing")
@@ -74,6 +83,21 @@ def test_after_a_power_cut_everything_acknowledged_is_found_again(
             finding = recovers(it, left, promised)
             assert not finding, f"after answer {step}"
             assert it.strange_lines() == []
+
+
+def test_no_power_cut_while_images_are_handed_over_loses_one(
+    tmp_path: Path, nursery: Nursery
+) -> None:
+    sent = all_of(studies(4))
+    with site(tmp_path, nursery=nursery, roles=("receive",)) as it:
+        assert set(send_all(it.port, sent)) == {0}
+        assert not SpoolReader(it.spool).wait_for(sent)
+        it.stop("receive")
+        before = safe_copy(it.spool)
+        output = record_indexing(it, sent)
+        cuts, lost = lost_while_handing_over(output, it.spool, before, sent, random.Random(4))
+    assert cuts >= 2 * len(sent)
+    assert lost == set()
 
 
 def test_without_durability_the_same_check_is_red(tmp_path: Path) -> None:
