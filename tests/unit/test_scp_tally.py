@@ -177,8 +177,14 @@ def test_a_full_disk_stops_nobody_and_is_made_up_for_later(
         patch.setattr(tally, "_replace", full)
         counters.flush()
     watch.pass_by(1)
-    counters.flush()
+    counters.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(tally, "_replace", full)
+        Tally(tmp_path, watch).close()
     assert seen(tmp_path) == {"CT01": {"stored": 1}}
+    Tally(tmp_path, watch).close()
+    assert seen(tmp_path) == {"CT01": {"stored": 1}}
+    assert (tmp_path / "total.json").exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"peers": 1}', '{"peers": [[1]], "summed": []}'])
