@@ -35,6 +35,7 @@ class Stop:
     requested: threading.Event = field(default_factory=threading.Event)
     reload: bool = False
     on_stop: Callable[[], None] = lambda: None  # called in the signal handler, not for a reload
+    wake: Callable[[], None] = lambda: None  # called in the signal handler: ends the loop's wait
 
     def listen(self) -> None:
         """Take over this process's signals; to be called in the main thread."""
@@ -46,11 +47,13 @@ class Stop:
         self.reload = False
         self.requested.set()
         self.on_stop()
+        self.wake()
 
     def _reload(self, _number: int, _frame: FrameType | None) -> None:
         if not self.requested.is_set():
             self.reload = True
             self.requested.set()
+            self.wake()
 
 
 class SocketWakeup:

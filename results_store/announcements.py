@@ -13,6 +13,7 @@ from results_store.engine import Database, insert_if_absent
 from results_store.routes import reopen_held
 from results_store.rows import pick
 from results_store.schema.announced import announcement
+from results_store.schema.received import instance
 
 
 class Kind(StrEnum):
@@ -75,6 +76,16 @@ class Announcements:
         )
         with self._database.read() as connection:
             return tuple(map(_to_announcement, connection.execute(query)))
+
+    def missing(self, study_uid: str) -> int:
+        """Return how many images that were listed as made or available are not here."""
+        lists = [one.listed for one in self.of_study(study_uid) if one.state in _NEWS]
+        listed = {uid for one in lists for found in one.values() for uid in found}
+        if not listed:
+            return 0
+        here = select(instance.c.sop_instance_uid).where(instance.c.study_instance_uid == study_uid)
+        with self._database.read() as connection:
+            return len(listed.difference(connection.scalars(here)))
 
     def begin_step(self, step: Announcement) -> None:
         """Keep a new step; one that is known stays as it is."""

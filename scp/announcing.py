@@ -5,7 +5,6 @@ judged by intake. Here only what PS3.4 annexes F.7 and R and PS3.7 let a provide
 from files alone.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from secrets import token_hex
@@ -45,7 +44,10 @@ class Message:
 
 
 class Desk:
-    """Takes messages in: durable as notices, told to whoever reads them, logged."""
+    """Takes messages in: durable as notices, told to whoever reads them, logged.
+
+    What is refused, whoever answers tells.
+    """
 
     def __init__(self, notices: Notices, clock: Clock, told: Callable[[], None]) -> None:
         self._notices = notices
@@ -60,8 +62,8 @@ class Desk:
             reply = Reply(status=fault.status, comment=fault.comment)
         except OSError:
             reply = Reply(status=NStatus.RESOURCES, comment="no room; send again later")
-        self._log(message, reply)
         if reply.status == NStatus.SUCCESS:
+            self._log(message)
             self._told()
         return reply
 
@@ -82,18 +84,13 @@ class Desk:
         self._notices.put(notice, message.data_set)
 
     @staticmethod
-    def _log(message: Message, reply: Reply) -> None:
-        refused = reply.status != NStatus.SUCCESS
-        uid = message.command.sop_instance_uid
+    def _log(message: Message) -> None:
         log_event(
-            Event.NOTICE_REFUSED if refused else Event.NOTICE_RECEIVED,
-            level=logging.WARNING if refused else logging.INFO,
+            Event.NOTICE_RECEIVED,
             sop_class_uid=message.command.sop_class_uid,
-            sop_instance_uid=uid if is_usable_uid(uid) else "",
+            sop_instance_uid=message.command.sop_instance_uid,
             calling_ae_title=message.caller.calling_ae_title,
             peer_address=message.caller.address,
-            status=f"{reply.status:04X}",
-            reason=reply.comment,
             size=len(message.data_set),
         )
 

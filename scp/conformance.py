@@ -78,7 +78,7 @@ def sop_class(uid: str) -> tuple[str, str]:
 
 def operations_of(notice: Notified) -> str:
     """Return the operations' names."""
-    return ", ".join(_OPERATIONS[field] for field in sorted(notice.service.operations))
+    return ", ".join(sorted(_OPERATIONS[field] for field in notice.service.operations))
 
 
 def tables() -> Mapping[str, str]:

@@ -22,6 +22,7 @@ from scp.incoming import IncomingInstance
 from scp.spool import Spool
 from scp.status import STATUSES, Outcome
 from scp.store import refusal_of
+from scp.tally import Tally
 
 _FAULTS = {Fault.NOT_DICOM: Outcome.NOT_DICOM, Fault.TRUNCATED: Outcome.TRUNCATED}
 
@@ -87,6 +88,7 @@ class Deposit:
     def finish(self) -> Outcome:
         """Return what became of the instance, whose last byte has come; kept means durable."""
         outcome = self._keep()
+        self._depot.count(self._source, outcome, self.size)
         if STATUSES[outcome].code != 0:
             self._depot.log_refusal(self._source, self, outcome)
         self.discard()
@@ -132,11 +134,13 @@ class Depot:
         *,
         largest: int,
         refuse_below: int,
+        tally: Tally | None = None,
     ) -> None:
         self._spool = spool
         self._sink = sink
         self._clock = clock
         self._refuse_below = refuse_below
+        self._tally = tally
         self.largest = largest
 
     def has_room(self) -> bool:
@@ -195,6 +199,12 @@ class Depot:
             door=instance.door.value,
         )
         return Outcome.STORED if is_new else Outcome.DUPLICATE
+
+    def count(self, source: Source, outcome: Outcome, size: int) -> None:
+        """Count what became of one instance, where there are counters."""
+        if self._tally is not None:
+            kept = size if outcome is Outcome.STORED else 0
+            self._tally.count(source.calling_ae_title, source.peer_address, outcome.value, kept)
 
     def log_refusal(self, source: Source, deposit: Deposit, outcome: Outcome) -> None:
         """Say which instance was not kept, and why."""

@@ -31,13 +31,14 @@ from scp.services import LONGEST_DATA_SET, Reply, Service
 from scp.status import STATUSES, Outcome
 from scp.store import Reception, Upload
 from scp.stream import ConnectionEnded, Stream
-from scp.tally import ACCEPTED, Tally
+from scp.tally import ABORTED, ACCEPTED, REFUSED_MESSAGES, UNNAMED, Tally
 
 _LONGEST_COMMAND = 65_536
 _LONGEST_REQUEST = 1_048_576  # A-ASSOCIATE-RQ with 128 contexts of 40 syntaxes has 150 kB
 _LONGEST_PDU = 1_048_576  # taken from peers that send longer ones than we announced
 _TO_ASSOCIATE = 30.0  # seconds, at most: the ARTIM timer
 _TO_CLOSE = 2.0  # seconds for the peer to close after the last PDU
+_SUCCESS = 0x0000
 _UNRECOGNIZED_OPERATION = 0x0211  # PS3.7 annex C.5
 _HEADERS = pdu.PDU_HEADER.size + pdu.PDV_HEADER.size
 
@@ -100,6 +101,7 @@ class Session:
             while self._caller is not None and self._serve(self._caller):
                 pass
         except ProtocolViolation as violation:
+            self._tell(violation)
             self._abort(violation.reason)
         except ConnectionEnded:
             pass
@@ -156,6 +158,17 @@ class Session:
         rejection = REJECTIONS[refusal]
         self._stream.send(pdu.rejection(rejection.result, rejection.source, rejection.reason))
         self._stream.wait_for_end(_TO_CLOSE)
+
+    def _tell(self, violation: ProtocolViolation) -> None:
+        """Count and log why the association is aborted; its words are ours."""
+        title = self._caller.calling_ae_title if self._caller is not None else ""
+        self._house.tally.count(title or UNNAMED, self._address, ABORTED)
+        self._house.refusals.tell(
+            Event.ASSOCIATION_ABORTED,
+            str(violation),
+            calling_ae_title=title,
+            peer_address=self._address,
+        )
 
     def _abort(self, reason: AbortReason) -> None:
         try:
@@ -290,13 +303,15 @@ class Session:
             reply = Reply(status=status.code, comment=status.comment)
         else:
             reply = self._answer(caller, pending)
+            if reply.status != _SUCCESS:
+                self._tell_refused(caller, pending, reply)
         self._respond(pending.command, reply)
         self._pace.pause()
 
     def _answer(self, caller: Caller, request: Request) -> Reply:
         command = request.command
         if command.field == C_ECHO_RQ:
-            return Reply(status=0x0000)
+            return Reply(status=_SUCCESS)
         service = self._house.services.get(command.sop_class_uid)
         if service is None or command.field not in service.operations:
             return Reply(status=_UNRECOGNIZED_OPERATION, comment="this operation is not offered")
@@ -306,6 +321,20 @@ class Session:
         except OSError:  # the disk does not take what the answer would promise
             failed = STATUSES[Outcome.FAILED]
             return Reply(status=failed.code, comment=failed.comment)
+
+    def _tell_refused(self, caller: Caller, request: Request, reply: Reply) -> None:
+        self._house.tally.count(caller.calling_ae_title, caller.address, REFUSED_MESSAGES)
+        command = request.command
+        self._house.refusals.tell(
+            Event.NOTICE_REFUSED,
+            reply.comment,
+            calling_ae_title=caller.calling_ae_title,
+            peer_address=caller.address,
+            status=f"{reply.status:04X}",
+            # What is no UID may be anything, so it is not written down.
+            sop_class_uid=command.sop_class_uid if is_valid_uid(command.sop_class_uid) else "",
+            size=len(request.data_set),
+        )
 
     def _respond(self, command: Command, reply: Reply) -> None:
         instance = reply.sop_instance_uid or command.sop_instance_uid

@@ -25,6 +25,8 @@ from secrets import token_hex
 from appliance.core.clock import Clock
 
 ACCEPTED = "associated"  # beside the outcomes of instances and the reasons of rejections
+ABORTED = "associations aborted"
+REFUSED_MESSAGES = "messages refused"  # of services other than storage
 UNNAMED = "(unnamed)"  # who calls and is refused before his AE title is known
 OTHERS = "(others)"  # whom callers are summed under once there are too many of them
 
@@ -80,7 +82,8 @@ class Tally:
         name = f"{os.getpid()}-{token_hex(8)}"
         self._path = folder / f"{name}.json"
         with _alone(folder, fcntl.LOCK_EX):
-            _sum_up(folder, self._known)
+            with suppress(OSError):  # a full disk: the next start sums up, nothing is lost
+                _sum_up(folder, self._known)
             self._lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o640)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 

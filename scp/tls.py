@@ -14,7 +14,7 @@ from appliance.core.tls import TlsFiles, server_context
 Wrap = Callable[[socket.socket], socket.socket]
 """Makes a TLS connection of an accepted one; raises OSError where the peer does not agree."""
 
-TLS_REFUSED = "tls refused"  # as what a failed handshake is counted
+TLS_REFUSED = "TLS handshakes failed"  # as what a failed handshake is counted
 
 _HANDSHAKE = 10.0  # seconds for all of it, however slowly its bytes come
 

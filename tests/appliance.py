@@ -11,17 +11,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import requests
 import yaml
 
+from appliance.cli.main import run
 from appliance.core.clock import SystemClock
 from appliance.core.model import Delivery, Job
 from appliance.core.states import DeliveryState, JobState, RouteState
+from results_store.migrate import migrate
 from results_store.options import StoreOptions
 from results_store.routes import RouteStatus
 from results_store.store import Store, open_store
@@ -85,7 +88,7 @@ class Appliance:
 
     def command(self, *arguments: str, code: int = 0) -> str:
         """Run a command with this site's settings; return what it prints."""
-        return command(*arguments, "--config", str(self.config), code=code)
+        return here(*arguments, "--config", str(self.config), code=code)
 
     def wait_for_jobs(self, study: str, state: JobState, seconds: float = 60) -> tuple[Job, ...]:
         """Return the study's jobs when it has some and all are in this state."""
@@ -133,8 +136,19 @@ class Appliance:
         return [line for line in found if line.get("event") == name]
 
 
+def here(*arguments: str, code: int = 0) -> str:
+    """Do what `command` does, but in this process; not for roles, which take its signals."""
+    with redirect_stdout(StringIO()) as said, redirect_stderr(said):
+        found = run(list(arguments))
+    assert found == code, f"exit code {found}: {said.getvalue()}"
+    return said.getvalue()
+
+
 def command(*arguments: str, code: int = 0) -> str:
-    """Run `appliance …`; return what it prints. Raises AssertionError for another exit code."""
+    """Run `appliance …` in a process of its own, which takes a second; return what it prints.
+
+    Raises AssertionError for another exit code.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "appliance", *arguments],
         stdout=subprocess.PIPE,
@@ -178,6 +192,8 @@ def appliance(folder: Path, data: Mapping[str, Any], *, roles: str = "run") -> I
         assert process.poll() is None, log.read_text(errors="replace")[-5000:]
         sqlite = f"sqlite:///{data['appliance']['data_dir']}/store.db"
         url = data.get("store", {}).get("url", sqlite)
+        if roles == "receive":  # which knows no store
+            migrate(StoreOptions(url=url))
         store = open_store(StoreOptions(url=url), SystemClock())
         yield Appliance(
             store=store,

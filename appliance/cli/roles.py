@@ -1,5 +1,6 @@
 """`run` and the six roles."""
 
+import gc
 import importlib
 import logging
 import os
@@ -7,6 +8,8 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from appliance.core.clock import SystemClock
 from appliance.core.errors import ConfigError
 from appliance.core.log import Event, log_event, log_to_stderr
 from appliance.core.ports import Role
-from appliance.service import Stop, WakeupListener, getting_ready, run_service
+from appliance.service import Service, Stop, WakeupListener, getting_ready, run_service
 from appliance.supervisor import Supervisor
 from appliance.wiring.roles import build_service, module_of
 from appliance.wiring.site import Site, open_site
@@ -52,6 +55,7 @@ def run_all(config: ConfigOption = DEFAULT_CONFIG) -> int:
     open_site(config).close()
     for role in Role:
         module_of(role)
+    gc.freeze()  # what the roles share stays shared: no collection writes to it
     stop = Stop()
     stop.listen()
     return Supervisor(run_role=partial(_in_a_fork, config), clock=SystemClock()).run(stop)
@@ -82,17 +86,28 @@ def run_role(role: Role, config: Path) -> int:
 def _serve(role: Role, site: Site, stop: Stop, config: Path) -> bool:
     with ExitStack() as ends:
         with getting_ready(site.clock):
-            service = build_service(role, site, stop)
+            service = _counted(site, build_service(role, site, stop))
         ends.callback(service.close)
         # After the role is ours: a second process of it must not take the first one's wake-ups.
         listener = WakeupListener(site.folders.run, role)
         ends.callback(listener.close)
+        stop.wake = partial(site.wakeup.wake, role)
         while True:
             ended_well = run_service(service, listener, stop, site.clock)
             if not stop.reload or _is_good(config):
                 return ended_well
             stop.reload = False
             stop.requested.clear()
+
+
+def _counted(site: Site, service: Service) -> Service:
+    """Return the service; what its process counts is written while it runs."""
+
+    def step() -> timedelta:
+        site.flush()
+        return service.step()
+
+    return replace(service, step=step)
 
 
 def _is_good(config: Path) -> bool:

@@ -20,6 +20,7 @@ class Event(StrEnum):
     SERVICE_FAILED = "service.failed"
     SETTINGS_REFUSED = "settings.refused"
     ASSOCIATION_REJECTED = "association.rejected"
+    ASSOCIATION_ABORTED = "association.aborted"
     INSTANCE_RECEIVED = "instance.received"
     INSTANCE_DUPLICATE = "instance.duplicate"
     INSTANCE_REFUSED = "instance.refused"

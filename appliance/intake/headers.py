@@ -27,6 +27,7 @@ from appliance.core.model import (
 )
 from appliance.core.uids import is_usable_uid
 from appliance.intake.elements import attributes_of, tags_to_read, values_of
+from appliance.intake.expected import COUNT_ATTRIBUTES
 
 BASE = frozenset(
     {
@@ -38,7 +39,7 @@ BASE = frozenset(
         "FrameOfReferenceUID", "AcquisitionNumber", "ImagesInAcquisition", "ConcatenationUID",
         "InConcatenationTotalNumber",
     }
-)  # fmt: skip
+) | COUNT_ATTRIBUTES  # fmt: skip
 """Always read: for labels, order, counts and geometry."""
 
 IDENTITY = (

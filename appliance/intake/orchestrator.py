@@ -23,6 +23,7 @@ from results_store.store import Store
 
 _AFTER_A_FAILURE = timedelta(seconds=30)
 _WHILE_PAUSED = timedelta(seconds=10)
+_HURRY = 0.2  # of the usual pace, where what came may be the last that was announced
 _MOST_HELD = 50  # routes that a peer is asked about again, the latest held
 
 
@@ -35,6 +36,14 @@ class _Memory:
     look_again: dict[str, datetime] = field(default_factory=dict)  # by route
     late: dict[str, int] = field(default_factory=dict)  # by route; how many were told
     not_before: datetime | None = None  # after a failure, or while images stream in
+    missing: int = 0  # images that were announced in lists and were not here
+
+    def next_look(self, images: int, pace: timedelta) -> datetime | None:
+        """Return before when new images are not worth a look; sooner if they may be the last."""
+        if self.looked_at is None:
+            return None
+        may_be_all = 0 < self.missing <= images - self.images
+        return self.looked_at + (pace * _HURRY if may_be_all else pace)
 
     def due(self) -> list[datetime]:
         """Return when the study is to be looked at: for new images, for each route that waits."""
@@ -123,7 +132,8 @@ class Orchestrator:
 
     def _look_safely(self, uid: str, memory: _Memory, now: datetime) -> None:
         """Look at a study as of `now`: what came later is not indexed and does not count."""
-        if memory.not_before is not None and now < memory.not_before:
+        waits = memory.not_before is not None and now < memory.not_before
+        if waits and not (memory.missing and memory.images >= 0):
             return
         memory.not_before = None
         try:
@@ -146,11 +156,10 @@ class Orchestrator:
         if row is None:
             return
         fresh = row.instance_count != memory.images
-        if fresh and memory.looked_at is not None:
-            since = now - memory.looked_at
-            if timedelta(0) <= since < self._pace:
-                memory.not_before = memory.looked_at + self._pace
-                return
+        next_look = memory.next_look(row.instance_count, self._pace)
+        if fresh and next_look and now < next_look <= now + self._pace:
+            memory.not_before = next_look
+            return
         statuses = {status.route: status for status in self._store.routes.of_study(uid)}
         self._close_unknown(uid, statuses)
         due = [
@@ -161,6 +170,7 @@ class Orchestrator:
         if due:
             self._look_at_routes(uid, memory, due, statuses, now)
             memory.looked_at = now
+            memory.missing = self._store.announcements.missing(uid)
         if fresh:
             self._store.studies.evaluated(uid, row.instance_count)
         memory.images = row.instance_count

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from appliance.core.documents import Document
+from appliance.settings.doors import FetchRule, ImportSettings
 from appliance.settings.site import (
     Appliance,
     Destination,
@@ -35,6 +36,12 @@ class Settings(Document):
     )
     pipelines: dict[Name, PipelineSettings] = Field(
         default_factory=dict, description="Pipelines by name: how each runs here."
+    )
+    fetch: tuple[FetchRule, ...] = Field(
+        default=(), description="Studies that are fetched by rule, where an archive cannot route."
+    )
+    imports: ImportSettings | None = Field(
+        default=None, alias="import", description="A folder that is watched. Off without it."
     )
     routes: tuple[RouteSettings, ...] = Field(
         default=(), description="Rules; each one decides for itself, the order means nothing."
@@ -72,6 +79,15 @@ class Settings(Document):
         ]
         if mistakes:
             raise mistakes_at(*mistakes)
+        return self
+
+    @model_validator(mode="after")
+    def _imports_lie_elsewhere(self) -> Self:
+        if self.imports is not None:
+            folder, data = self.imports.folder, self.appliance.data_dir
+            if folder.is_relative_to(data) or data.is_relative_to(folder):
+                advice = f"{folder} and appliance.data_dir contain each other; name another"
+                raise mistakes_at((("import", "folder"), advice))
         return self
 
     @property

@@ -22,6 +22,10 @@ def find_dangling(data: object) -> Iterator[Mistake]:
     pipelines = _keys(data.get("pipelines"))
     forms = _forms(data.get("web"))
     yield from _not_shipped(data.get("pipelines"))
+    for number, rule in _entries(data.get("fetch")):
+        yield from _missing(
+            rule.get("from"), ("fetch", number, "from"), destinations, "destination"
+        )
     first_use: dict[str, int] = {}
     for number, route in _entries(data.get("routes")):
         here = ("routes", number)

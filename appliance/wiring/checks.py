@@ -15,7 +15,7 @@ from results_store.local_disk import check_local_disk
 def check_installation(settings: Settings) -> None:
     """Raise ConfigError with all that is wrong in pipelines, weights, forms, disk and TLS."""
     problems: list[str] = []
-    for check in (_pipelines, load_forms, _disk, _tls, stow_options):
+    for check in (_pipelines, load_forms, _disk, _tls, stow_options, _import_folder):
         problems += _problems_of(check, settings)
     if problems:
         raise ConfigError(*problems)
@@ -35,6 +35,12 @@ def _pipelines(settings: Settings) -> None:
 
 def _disk(settings: Settings) -> None:
     check_local_disk(settings.store_url)
+
+
+def _import_folder(settings: Settings) -> None:
+    imports = settings.imports
+    if imports is not None and (imports.folder.is_symlink() or not imports.folder.is_dir()):
+        raise ConfigError(f"import.folder: {imports.folder} is no folder; make it")
 
 
 def _tls(settings: Settings) -> None:

@@ -26,4 +26,5 @@ def depot(site: Site) -> Depot:
         site.clock,
         largest=receiver.max_message,
         refuse_below=receiver.disk.refuse_below,
+        tally=site.tally,
     )

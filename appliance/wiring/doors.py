@@ -5,22 +5,30 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from appliance.core.documents import suggest
 from appliance.core.errors import StoreError
 from appliance.doors.fetch import Fetcher, FetchProgress, FetchReport
-from appliance.doors.options import FetchOptions
+from appliance.doors.folder import FolderImport
+from appliance.doors.options import After, FetchOptions, ImportOptions, PollRule
+from appliance.doors.polling import Poller
+from appliance.service import Stop
+from appliance.settings.doors import FetchRule
 from appliance.wiring.depot import depot
 from appliance.wiring.nodes import client_of
 from appliance.wiring.site import Site
 from results_store.fetches import Way
 from scp.contexts import STORAGE_CLASSES, STORED
 
-__all__ = ["FetchProgress", "FetchReport", "fetcher", "source_node", "turn"]
+__all__ = ["FetchProgress", "FetchReport", "fetcher", "inward", "source_node", "turn"]
 
 _USUAL = 60  # SOP Classes that are offered to a node that does not say what it has
+
+_LOOK_AT_FOLDER = timedelta(seconds=1)
 
 Wait = Callable[[timedelta], bool]
 
@@ -54,6 +62,56 @@ def fetcher(
         site.wakeup,
         site.clock,
         wait,
+    )
+
+
+Steps = tuple[tuple[Callable[[], object], timedelta], ...]
+
+
+def inward(site: Site, stop: Stop) -> Steps:
+    """Return what to call for each door that we open ourselves, and how often."""
+    pollers = tuple(
+        (_poller(site, rule, f"rule {number}", stop).step, rule.every)
+        for number, rule in enumerate(site.settings.fetch, 1)
+    )
+    return (*pollers, *_imports(site, stop))
+
+
+def _imports(site: Site, stop: Stop) -> Steps:
+    imports = site.settings.imports
+    if imports is None:
+        return ()
+    options = ImportOptions(
+        folder=imports.folder,
+        settle=imports.settle,
+        after=After(imports.after),
+        refusals=site.settings.appliance.data_dir / "set-aside",
+        ae_title=site.settings.appliance.ae_title,
+    )
+    is_stopping = stop.requested.is_set
+    step = FolderImport(options, depot(site), site.store.imports, site.clock, is_stopping).step
+    return ((step, max(imports.settle / 2, _LOOK_AT_FOLDER)),)
+
+
+def _poller(site: Site, rule: FetchRule, name: str, stop: Stop) -> Poller:
+    def wait(time: timedelta) -> bool:
+        return stop.requested.wait(time.total_seconds())
+
+    return Poller(
+        PollRule(
+            name=name,
+            node=rule.node,
+            days=rule.match.days,
+            at_most=rule.at_most,
+            modality=rule.match.modality or "",
+            study_description=rule.match.study_description or "",
+        ),
+        client_of(site.settings, rule.node),
+        fetcher(site, rule.node, wait, pause=rule.pause, images_per_second=rule.images_per_second),
+        site.store.fetches,
+        site.clock,
+        ZoneInfo(site.settings.appliance.time_zone),
+        partial(turn_if_free, site.folders.run, rule.node),
     )
 
 

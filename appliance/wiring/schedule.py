@@ -1,4 +1,4 @@
-"""What happens by the clock: drift sweeps, and the deletion of old images."""
+"""What happens by the clock: drift sweeps, deletion of old images, fetching and importing."""
 
 from datetime import timedelta
 from functools import partial
@@ -8,6 +8,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from appliance.core.ports import Role
 from appliance.service import Service, Stop
 from appliance.wiring.certificates import log_expiring
+from appliance.wiring.doors import inward
 from appliance.wiring.intake import retention
 from appliance.wiring.site import Site
 from feedback.drift_schedule import build_scheduler
@@ -18,9 +19,9 @@ _CERTIFICATES_EVERY = timedelta(days=1)
 _RETENTION_EVERY = timedelta(minutes=1)  # also how fast a full disk is answered
 
 
-def build(site: Site, _stop: Stop) -> Service:
+def build(site: Site, stop: Stop) -> Service:
     """Return the role; its clock runs."""
-    scheduler = schedule(site)
+    scheduler = schedule(site, stop)
     scheduler.start()
     return Service(role=Role.SCHEDULE, step=lambda: _IDLE, close=scheduler.shutdown)
 
@@ -37,7 +38,7 @@ def drift_options(site: Site) -> DriftOptions:
     )
 
 
-def schedule(site: Site) -> BackgroundScheduler:
+def schedule(site: Site, stop: Stop) -> BackgroundScheduler:
     """Return the scheduler, not yet started."""
     options = drift_options(site)
     sweep = DriftSweep(options, site.store, site.settings.pipelines, site.clock)
@@ -46,6 +47,7 @@ def schedule(site: Site) -> BackgroundScheduler:
     jobs = (
         (retention(site).step, _RETENTION_EVERY),
         (partial(log_expiring, site.settings, site.clock), _CERTIFICATES_EVERY),
+        *inward(site, stop),
     )
     for step, every in jobs:
         scheduler.add_job(

@@ -19,6 +19,7 @@ from appliance.settings.load import load_settings
 from appliance.settings.model import Settings
 from scp.scratch import sync_folder
 from scp.spool import Spool
+from scp.tally import Tally
 
 if TYPE_CHECKING:
     from results_store.store import Store
@@ -57,6 +58,19 @@ class Site:
         store: Store = opening.ready_store(self.settings, self.clock)
         return store
 
+    @cached_property
+    def tally(self) -> Tally:
+        """This process's counters; written by `flush`, and when the site is closed."""
+        stow = self.settings.receiver.stow
+        known = [one.ae_title for one in self.settings.destinations.values()]
+        known += [client.ae_title for client in stow.clients] if stow else []
+        return Tally(self.folders.tallies, self.clock, known)
+
+    def flush(self) -> None:
+        """Write what was counted, if anything was; to be called every second or so."""
+        if "tally" in self.__dict__:
+            self.tally.flush()
+
     def __enter__(self) -> Self:
         return self
 
@@ -69,7 +83,9 @@ class Site:
         self.close()
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Let go of the store and the counters."""
+        if "tally" in self.__dict__:
+            self.__dict__.pop("tally").close()
         if "store" in self.__dict__:
             self.store.close()
 

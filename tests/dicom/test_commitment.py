@@ -15,6 +15,7 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
 from appliance.core.clock import SystemClock
+from appliance.core.log import Event
 from appliance.core.model import CommitmentReport
 from appliance.intake.commitment import Committer
 from appliance.intake.committing import Committing
@@ -28,10 +29,11 @@ from scp.announcing import Desk
 from scp.commitment import StorageCommitment
 from scp.elements import NStatus
 from scp.notices import Notices
+from scp.tally import REFUSED_MESSAGES, read_tallies
 from tests.builders import mr_series
 from tests.commitments import request
 from tests.counterparts import HOST, orthanc, storescu, wait_until
-from tests.receiving import Running, options
+from tests.receiving import Events, Running, options
 from tests.store.intake_world import IntakeWorld
 
 OPTIONS = CommitmentOptions(keep=timedelta(days=30), wait=timedelta(0))
@@ -145,10 +147,14 @@ def test_a_modality_asks_and_leaves_and_is_told_in_an_association_of_ours(tmp_pa
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_who_may_not_ask_is_told_so_and_nothing_is_kept(tmp_path: Path) -> None:
+def test_who_may_not_ask_is_told_so_and_nothing_is_kept(tmp_path: Path, events: Events) -> None:
     with site(tmp_path, "ORTHANC") as made:
-        assert ask(made.running.port, "STORESCU", "1.2.3") == NStatus.NOT_AUTHORISED
+        for _ in range(3):
+            assert ask(made.running.port, "STORESCU", "1.2.3") == NStatus.NOT_AUTHORISED
         assert made.step()
+    assert [event.get("count") for event in events(Event.NOTICE_REFUSED)] == [None, 2]
+    (peer,) = read_tallies(made.running.tallies)
+    assert peer.counts[REFUSED_MESSAGES] == 3
 
 
 def test_orthanc_asks_and_believes_the_answer(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from pynetdicom.dsutils import encode
 
 from appliance.core.log import Event
 from scp.head import MalformedDataSet, verify_structure
+from scp.status import Outcome
+from scp.tally import read_tallies
 from tests.builders import ct_slices, mr_slices, write
 from tests.counterparts import HOST, echoscu, storescu, wait_until
 from tests.receiving import Events, association, encoded, receiver, request_of, send, send_dataset
@@ -109,6 +111,10 @@ def test_below_the_disk_watermark_images_are_refused_and_later_taken_again(
         monkeypatch.setattr(running.spool, "free_bytes", lambda: 100)
         assert send_dataset(made, dataset) == 0x0000
     assert len(events(Event.DISK_LOW)) == 1
+    # The first at once, the others summed up; counted are all.
+    assert [event.get("count") for event in events(Event.INSTANCE_REFUSED)] == [None, 1]
+    (peer,) = read_tallies(running.tallies)
+    assert peer.counts[Outcome.NO_ROOM] == 2
 
 
 def test_a_disk_that_fails_in_the_middle_is_answered_and_survived(
@@ -206,12 +212,15 @@ def _announcement(dataset: Dataset) -> bytes:
         b"",
     ],
 )
-def test_garbage_on_the_port_disturbs_nobody(tmp_path: Path, garbage: bytes) -> None:
+def test_garbage_on_the_port_disturbs_nobody(
+    tmp_path: Path, garbage: bytes, events: Events
+) -> None:
     with receiver(tmp_path) as running:
         with socket.create_connection((HOST, running.port)) as connection:
             connection.sendall(garbage)
             echoscu(running.port)
         wait_until(lambda: not running.receiver.connections)
+    assert len(events(Event.ASSOCIATION_ABORTED)) == bool(garbage)
 
 
 def test_a_half_open_connection_blocks_nobody_and_is_closed_at_its_time(tmp_path: Path) -> None:

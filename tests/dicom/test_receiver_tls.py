@@ -19,6 +19,7 @@ from appliance.core.log import Event
 from appliance.core.tls import TlsFiles, client_context
 from scp.options import TlsOptions
 from scp.tally import read_tallies
+from scp.tls import TLS_REFUSED
 from tests.builders import mr_series, mr_slices, write
 from tests.certificates import Certificates, Issued
 from tests.counterparts import HOST, echoscu, orthanc, storescu, tool, wait_until
@@ -117,7 +118,7 @@ def test_a_certificate_is_asked_for_where_the_site_says_so_and_else_not(
         assert tls_echo(port, site.ca, strangers.issue("intruder")) != 0
         assert tls_echo(port, site.ca) != 0
         wait_until(lambda: len(events(Event.TLS_REFUSED)) == 2)
-    assert sum(peer.counts.get("tls refused", 0) for peer in read_tallies(running.tallies)) == 2
+    assert sum(peer.counts.get(TLS_REFUSED, 0) for peer in read_tallies(running.tallies)) == 2
     with secured(tmp_path / "does-not", ours) as running:
         assert tls_echo(running.receiver.tls_port, site.ca) == 0
 

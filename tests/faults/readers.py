@@ -4,6 +4,7 @@ Each may say only what it is documented to say, in bounded time; anything else i
 """
 
 import random
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from scp.command import ProtocolViolation, parse
 from scp.durability import Durability
 from scp.head import MalformedDataSet, identify
 from scp.session import House, Session
-from scp.stream import ConnectionEnded
+from scp.stream import ConnectionEnded, Stream
 from tests.faults import corpus_associate, corpus_message
 from tests.faults.corpus import USUAL
 from tests.faults.corpus_data import Maker
@@ -39,10 +40,12 @@ _STORE = command_pdu(3, store_command(MR_IMAGE, "1.2.3"))
 _PIECE = 7  # bytes that come together: shorter than any header
 
 
-class Script:
+class Script(Stream):
     """A connection on which these bytes come, in pieces, and then nothing more."""
 
     def __init__(self, data: bytes) -> None:
+        with socket.socket() as unused:
+            super().__init__(unused, 1.0, time.monotonic)
         self._rest = memoryview(data)
         self.sent = bytearray()
 
@@ -92,7 +95,7 @@ def _read(kind: int, data: bytes, shared: House) -> None:
     else:
         before = {RAW: b"", ASSOCIATED: _RQ}.get(kind, _RQ + _STORE)
         after = pdu(P_DATA, pdv(3, 2, data)) if kind == STORING else data
-        Session(shared, Script(before + after), "127.0.0.1").run()  # type: ignore[arg-type]
+        Session(shared, Script(before + after), "127.0.0.1").run()
 
 
 def _quietly(reading: Callable[[], object]) -> None:

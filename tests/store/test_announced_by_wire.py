@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, MRImageStorage
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.pdu import P_DATA_TF
+from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.sop_class import InstanceAvailabilityNotification, ModalityPerformedProcedureStep
 
 from appliance.core.clock import SystemClock
@@ -23,7 +26,14 @@ from scp.step_states import StepStates
 from tests.announcements import available, ended_step, new_step
 from tests.builders import mr_slices
 from tests.counterparts import wait_until
-from tests.receiving import ExplicitVR, association, options, send_dataset
+from tests.receiving import (
+    ExplicitVR,
+    association,
+    encoded,
+    options,
+    request_of,
+    send_dataset,
+)
 from tests.store.intake_world import STUDY, IntakeWorld, plan
 
 STEP = UID("1.2.3.9")
@@ -71,6 +81,11 @@ class Site:
         self._over.set()
         self._woken.set()
 
+    def reason(self) -> str:
+        """Return why the route waits; "" before it was looked at."""
+        routes = self.world.store.routes.of_study(STUDY)
+        return routes[0].reason if routes else ""
+
     def job(self) -> Job:
         """Return the one job, when it is queued."""
         wait_until(self.world.jobs)
@@ -100,8 +115,8 @@ def running(site: Site) -> Iterator[Site]:
         thread.join()
 
 
-def head() -> list[Dataset]:
-    return mr_slices(slices=4, study_instance_uid=STUDY, gap=1.0)
+def head(**attributes: object) -> list[Dataset]:
+    return mr_slices(slices=4, study_instance_uid=STUDY, gap=1.0, **attributes)
 
 
 def listing(images: list[Dataset]) -> dict[str, list[str]]:
@@ -175,3 +190,38 @@ def test_the_modality_reads_the_statuses_of_the_standard(site: Site) -> None:
             NO_LONGER,
             0xA710,
         )
+
+
+def test_a_series_that_a_broken_association_cut_off_waits_for_the_second_try(site: Site) -> None:
+    quiet = timedelta(milliseconds=300)
+    site.world.use(plan(complete=CompleteOptions(quiet=quiet, at_most=timedelta(hours=2))))
+    images = head(ImagesInAcquisition=4, AcquisitionNumber=1)
+    with association(site.receiver.port, *CONTEXTS) as modality:
+        for image in images[:2]:
+            send_dataset(modality, image)
+        modality.dul.socket.socket.sendall(first_half(images[2]))
+        modality.abort()
+    wait_until(lambda: site.reason() == "series 1 't1 mprage' has 2 of 4 images")
+    assert site.world.jobs() == ()
+    with association(site.receiver.port, *CONTEXTS) as modality:
+        for image in images:
+            assert send_dataset(modality, image) == 0x0000
+        sent_at = SystemClock().now()
+        job = site.job()
+    assert job.created_at - sent_at < quiet + timedelta(seconds=2)
+    assert {one.sop_instance_uid for one in job.inputs} == set(listing(images).popitem()[1])
+
+
+def first_half(image: Dataset) -> bytes:
+    """The C-STORE request of an image in one P-DATA-TF, cut off in the data set."""
+    primitive = C_STORE_RQ()
+    primitive.primitive_to_message(request_of(image))
+    (command, data) = primitive.encode_msg(1, 0)
+    whole = b"".join(_pdu(one) for one in (command, data))
+    return whole[: -len(encoded(image)) // 2]
+
+
+def _pdu(values: P_DATA) -> bytes:
+    pdu = P_DATA_TF()
+    pdu.from_primitive(values)
+    return pdu.encode()

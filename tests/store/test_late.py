@@ -15,6 +15,7 @@ from tests.builders import encapsulated_pdf, mr_slices
 from tests.store import world as values
 from tests.store.intake_world import STUDY, IntakeWorld, plan
 from tests.store.world import SteppedClock
+from tests.summaries import one_pipeline, route, spec
 
 QUIET = timedelta(seconds=30)
 SECOND = timedelta(seconds=1)
@@ -92,9 +93,42 @@ def test_by_default_late_images_are_told_and_run_nothing(world: IntakeWorld) -> 
     assert world.state() is RouteState.CLOSED
     assert len(world.jobs()) == 1
     assert world.events().count(Event.ROUTE_LATE) == 1
-    world.use(plan(late=Late.RERUN))  # the setting changes: what came before stays as it is
+
+
+def test_a_late_image_that_the_later_run_left_out_starts_no_third(world: IntakeWorld) -> None:
+    thinnest = one_pipeline(spec("t1", {"MRAcquisitionType": "3D"}, [{"lowest": "SliceThickness"}]))
+    plans = (plan(late=Late.RERUN), plan(route=route({"Modality": "MR"}, name="second")))
+    world.store.controls.pause("route", "second", "anna")  # so that the study stays of interest
+    world.use(*plans, inputs=thinnest["brain-mr"])
+    *images, late = head()
+    world.receive(images)
     world.pass_time(QUIET)
-    assert len(world.jobs()) == 1
+    world.receive([late, *head(gap=0.5, slices=2)])
+    world.pass_time(SECOND)
+    world.pass_time(QUIET)
+    assert [len(job.inputs) for job in world.jobs()] == [3, 2]
+    world.restart()
+    world.pass_time(QUIET)
+    assert world.state() is RouteState.CLOSED
+    reasons = [one.fields["reason"] for one in world.store.events.of_study(STUDY)]
+    assert [str(one).endswith("the route runs again") for one in reasons] == [True, False]
+
+
+def test_a_person_may_ask_for_a_run_with_what_came_late_but_for_none_without(
+    world: IntakeWorld,
+) -> None:
+    world.use(plan())
+    *images, late = head()
+    world.receive(images)
+    world.pass_time(QUIET)
+    world.store.routes.run_again(STUDY, "brain", "asked for by anna")
+    world.pass_time(QUIET)
+    assert (world.state(), len(world.jobs())) == (RouteState.CLOSED, 1)
+    world.receive([late])
+    world.pass_time(QUIET)
+    world.store.routes.run_again(STUDY, "brain", "asked for by anna")
+    world.pass_time(QUIET)
+    assert [len(job.inputs) for job in world.jobs()] == [3, 4]
 
 
 def test_a_failed_run_is_not_tried_again_once_a_later_one_has_its_place(

@@ -14,7 +14,7 @@ from appliance.core.states import DeliveryState, JobState
 from results_store.jobs import SendTo
 from results_store.options import StoreOptions
 from results_store.store import open_store
-from tests.appliance import PIPELINES, Appliance, command, settings, write
+from tests.appliance import PIPELINES, Appliance, command, here, settings, write
 from tests.counterparts import storescu, wait_until
 from tests.store import world as rows
 from tests.system.phantom import study_of
@@ -56,7 +56,7 @@ def test_weights_with_another_hash_are_named_by_check(tmp_path: Path) -> None:
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(manifest))
     data = settings(tmp_path, 104)
     data["pipelines"]["bright-volume"]["path"] = str(folder)
-    said = command("check", "--config", str(write(tmp_path, data)), code=78)
+    said = here("check", "--config", str(write(tmp_path, data)), code=78)
     assert "weights.bin" in said
     assert "0" * 64 in said.replace("\n", "")
 
@@ -139,22 +139,22 @@ def test_where_a_study_is_and_that_its_files_are_whole_is_told_while_all_runs(
 def test_what_waits_for_something_that_left_the_settings_is_told(tmp_path: Path) -> None:
     data = settings(tmp_path, 1)
     path = write(tmp_path, data)
-    assert "wait for" not in command("check", "--config", str(path))
+    assert "wait for" not in here("check", "--config", str(path))
     assert not (tmp_path / "data").exists()
-    command("status", "--config", str(path))  # makes the store
+    here("status", "--config", str(path))  # makes the store
     url = f"sqlite:///{tmp_path}/data/store.db"
     with closing(open_store(StoreOptions(url=url), SystemClock())) as store:
         job = rows.submit(store, send=(SendTo(destination="old-pacs", objects=("sr",)),))
         rows.finish(store)
         rows.submit(store, study="1.2.9")
         (delivery,) = store.deliveries.of_study(job.study_instance_uid)
-    for said in (command("check", "--config", str(path)), command("status", "--config", str(path))):
+    for said in (here("check", "--config", str(path)), here("status", "--config", str(path))):
         assert "1 deliveries wait for destination 'old-pacs'" in said
         assert "1 jobs wait for pipeline 'brain-mr'" in said
-    command("deliveries", "cancel", str(delivery.delivery_id), "--config", str(path))
-    assert "old-pacs" not in command("check", "--config", str(path))
+    here("deliveries", "cancel", str(delivery.delivery_id), "--config", str(path))
+    assert "old-pacs" not in here("check", "--config", str(path))
 
 
 def test_a_second_orchestrator_on_the_same_folder_says_so_and_ends(site: Appliance) -> None:
-    said = site.command("orchestrate", code=1)
+    said = command("orchestrate", "--config", str(site.config), code=1)
     assert "another process runs `orchestrate`" in said

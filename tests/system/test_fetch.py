@@ -3,17 +3,21 @@
 import json
 import struct
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from pydicom import dcmread
 
 from appliance.cli.main import run
 from appliance.core.model import Door
 from appliance.core.states import DeliveryState
+from appliance.service import Stop
+from appliance.wiring.doors import inward
+from appliance.wiring.site import open_site
 from results_store.fetches import FetchOutcome, Way
-from tests.appliance import BRIGHT_ROUTE, Appliance, appliance, settings
+from tests.appliance import BRIGHT_ROUTE, Appliance, appliance, settings, write
 from tests.counterparts import Orthanc, free_port, orthanc
 from tests.system.phantom import phantom_series
 
@@ -99,3 +103,30 @@ def test_what_cannot_be_fetched_says_why(
     _, site = pacs_and_site
     assert run(["fetch", *arguments, "--config", str(site.config)]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_a_rule_fetches_what_is_new_once_and_never_what_we_made(
+    pacs_and_site: tuple[Orthanc, Appliance], tmp_path: Path
+) -> None:
+    pacs, site = pacs_and_site
+    today = f"{datetime.now(UTC):%Y%m%d}"
+    paths = phantom_series(tmp_path / "phantom", StudyDate=today, StudyTime="0001")
+    uid = str(dcmread(paths[0]).StudyInstanceUID)
+    for path in paths:
+        pacs.post("/instances", path.read_bytes())
+    data = yaml.safe_load(site.config.read_text())
+    data["fetch"] = [{"from": "by-get", "match": {"Modality": "MR"}, "at_most": 50, "pause": "0 s"}]
+
+    with open_site(write(tmp_path, data)) as opened:
+        ((step, every),) = inward(opened, Stop())
+        assert every == timedelta(minutes=5)
+        assert step() == 0  # nobody knows yet whether it still grows
+        assert step()
+        site.wait_for_deliveries(uid, DeliveryState.DELIVERED)
+        step()  # our results made it grow
+        step()
+        assert step() == 0
+    fetched = site.store.fetches.of_study(uid)
+    assert [one.completed for one in fetched] == [len(paths), 0]
+    assert {one.asked_by for one in fetched} == {"rule 1"}
+    assert len(site.store.studies.instances(uid)) == len(paths)

@@ -6,21 +6,19 @@ import pytest
 
 from appliance.core.states import DeliveryState, JobState
 from tests.appliance import appliance, settings
-from tests.counterparts import free_port, orthanc, storescu
+from tests.counterparts import Orthanc, storescu
 from tests.postgres import postgres_server
 from tests.system.phantom import BLOCK_ML, study_of
 from tests.system.test_whole_way import results_in
 
 
-def test_a_study_goes_the_whole_way_on_postgresql(tmp_path: Path, phantom: list[Path]) -> None:
-    port = free_port()
+def test_a_study_goes_the_whole_way_on_postgresql(
+    pacs: Orthanc, tmp_path: Path, phantom: list[Path]
+) -> None:
     study = study_of(phantom)
     with postgres_server() as server:
-        data = settings(tmp_path, port) | {"store": {"url": server.url(server.create())}}
-        with (
-            orthanc(tmp_path, modalities={"APPLIANCE": 1}, port=port) as pacs,
-            appliance(tmp_path, data) as site,
-        ):
+        data = settings(tmp_path, pacs.port) | {"store": {"url": server.url(server.create())}}
+        with appliance(tmp_path, data) as site:
             storescu(pacs.port, phantom, called="ORTHANC")
             storescu(site.receiver_port, phantom)
             site.wait_for_deliveries(study, DeliveryState.DELIVERED)

@@ -9,10 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-import requests
-
-from tests.appliance import FORMS, Appliance, appliance, command, settings, write
-from tests.counterparts import listens, wait_until
+from tests.appliance import FORMS, Appliance, appliance, here, settings, write
+from tests.counterparts import echoscu, listens, wait_until
 
 
 def _lines(site: Appliance, event: str) -> int:
@@ -24,8 +22,7 @@ def test_a_mistake_in_what_the_settings_name_leaves_the_role_as_it_is(tmp_path: 
     shutil.copytree(FORMS, forms)
     data = settings(tmp_path, 104)
     data["web"]["forms"] = str(forms)
-    with appliance(tmp_path, data, roles="web") as site:
-        login = f"http://{data['web']['listen']}/login"
+    with appliance(tmp_path, data, roles="receive") as site:
         wait_until(lambda: _lines(site, "service.started") == 1, 60)
         good = (forms / "default.yaml").read_text()
         (forms / "default.yaml").write_text("questions: 1\n")
@@ -33,16 +30,16 @@ def test_a_mistake_in_what_the_settings_name_leaves_the_role_as_it_is(tmp_path: 
         wait_until(lambda: _lines(site, "service.started") == 2, 60)
         (refused,) = site.events("settings.refused")
         assert "default.yaml" in refused["reason"]
-        assert requests.get(login, timeout=10).status_code == 200
+        echoscu(site.receiver_port, calling="STORESCU")
         (forms / "default.yaml").write_text(good)
         site.process.send_signal(signal.SIGHUP)
         wait_until(lambda: _lines(site, "service.started") == 3, 60)
-        assert requests.get(login, timeout=10).status_code == 200
+        echoscu(site.receiver_port, calling="STORESCU")
         assert _lines(site, "settings.refused") == 1
 
 
 def test_a_role_that_is_told_to_reload_again_and_again_lives(tmp_path: Path) -> None:
-    with appliance(tmp_path, settings(tmp_path, 104), roles="web") as site:
+    with appliance(tmp_path, settings(tmp_path, 104), roles="receive") as site:
         wait_until(lambda: _lines(site, "service.started") == 1, 60)
         site.process.send_signal(signal.SIGHUP)
         wait_until(lambda: _lines(site, "service.stopped") == 1, 60)
@@ -50,7 +47,7 @@ def test_a_role_that_is_told_to_reload_again_and_again_lives(tmp_path: Path) -> 
             assert site.process.poll() is None
             site.process.send_signal(signal.SIGHUP)
             time.sleep(0.02)
-        wait_until(lambda: listens(site.web_port), 60)
+        wait_until(lambda: listens(site.receiver_port), 60)
         assert site.process.poll() is None
 
 
@@ -77,6 +74,6 @@ def test_a_role_that_starts_asks_systemd_for_patience(tmp_path: Path) -> None:
 def test_a_certificate_that_cannot_be_used_is_named_by_check(tmp_path: Path) -> None:
     data = settings(tmp_path, 104)
     data["web"]["tls"] = {"certificate": str(tmp_path / "c.pem"), "key": str(tmp_path / "k.pem")}
-    said = command("check", "--config", str(write(tmp_path, data)), code=78)
+    said = here("check", "--config", str(write(tmp_path, data)), code=78)
     assert "c.pem" in said.replace("\n", "")
     assert "No such file" in said.replace("\n", " ")

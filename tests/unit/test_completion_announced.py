@@ -121,7 +121,9 @@ def test_a_step_in_progress_delays_until_the_ceiling() -> None:
 
 
 def test_a_step_in_progress_does_not_delay_what_another_step_completed() -> None:
-    assert look(0, step(COMPLETED, a=3), step(Announced.IN_PROGRESS)).signal is Signal.MPPS
+    going_on = step(Announced.IN_PROGRESS)
+    assert look(0, step(COMPLETED, a=3), going_on).signal is Signal.MPPS
+    assert look(30, step(COMPLETED, a=3, b=2), going_on).signal is Signal.COUNTS
 
 
 def test_a_discontinued_step_holds_when_the_quiet_time_is_over_and_says_why() -> None:

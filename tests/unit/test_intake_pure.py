@@ -8,9 +8,11 @@ import pytest
 from appliance.core.model import Door, RouteDecision, SelectedInput
 from appliance.intake.age import study_age
 from appliance.intake.backfill import is_backfill, with_backfill
-from appliance.intake.expected import announced_images
+from appliance.intake.expected import LEAST_COUNTS, announced_images
+from appliance.intake.headers import read_header, study_summary
 from appliance.intake.options import Backfill
 from appliance.intake.patient import patient_key
+from tests.reformat import HEAD
 from tests.summaries import attributes, series
 
 LONDON = ZoneInfo("Europe/London")
@@ -60,6 +62,38 @@ def test_headers_that_make_no_sense_announce_nothing(having: dict[str, object]) 
 def test_headers_that_disagree_announce_nothing() -> None:
     own = [attributes(ImagesInAcquisition=number) for number in (5, 6)]
     assert announced_images(series("1", differing=own)) is None
+
+
+ORIGINAL = ["ORIGINAL", "PRIMARY", "M", "ND"]
+GE = {"Manufacturer": "GE MEDICAL SYSTEMS", "0025,07 GEMS_SERS_01": 44}
+PHILIPS = {"Manufacturer": "Philips", "2001,18 Philips Imaging DD 001": 170}
+PET = {"Modality": "PT", "NumberOfSlices": 47}
+
+
+@pytest.mark.parametrize(("having", "least"), [(GE, 44), (PHILIPS, 170), (PET, 47)])
+def test_a_vendor_s_own_count_says_how_many_there_are_at_the_least(
+    having: dict[str, object], least: int
+) -> None:
+    def told(images: int = 3, **changes: object) -> int | None:
+        return announced_images(
+            series("1", images=images, **({"ImageType": ORIGINAL} | having | changes))
+        )
+
+    assert told() == least
+    assert told(images=least + 1) is None  # several echoes or time points: at least, no more
+    assert told(ImageType=["DERIVED", "SECONDARY"]) is None  # inherited from what it is made of
+    assert told(ImageType=None) is None
+    assert told(Modality="CT", Manufacturer="Other") is None
+
+
+def test_every_count_of_a_vendor_has_a_source() -> None:
+    assert all(one.source for one in LEAST_COUNTS)
+
+
+def test_the_head_mr_of_the_demo_counts_its_slices() -> None:
+    header = read_header(HEAD / "1301_0001.dcm", ())
+    (one,) = study_summary("1.2.3", [header]).series
+    assert announced_images(one) == 170
 
 
 def test_a_study_is_too_old_by_its_date_and_time_in_its_zone() -> None:

@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from appliance.core.model import Door
+from appliance.wiring.site import open_site
 from scp import tally
+from scp.deposit import Claimed, Depot, Source
+from scp.spool import Spool
 from scp.tally import ACCEPTED, OTHERS, Tally, read_tallies
+from tests.appliance import settings, write
+from tests.receiving import Told
+from tests.unit.test_scp_spool import sample
 
 
 class Watch:
@@ -170,8 +177,14 @@ def test_a_full_disk_stops_nobody_and_is_made_up_for_later(
         patch.setattr(tally, "_replace", full)
         counters.flush()
     watch.pass_by(1)
-    counters.flush()
+    counters.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(tally, "_replace", full)
+        Tally(tmp_path, watch).close()
     assert seen(tmp_path) == {"CT01": {"stored": 1}}
+    Tally(tmp_path, watch).close()
+    assert seen(tmp_path) == {"CT01": {"stored": 1}}
+    assert (tmp_path / "total.json").exists()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"peers": 1}', '{"peers": [[1]], "summed": []}'])
@@ -182,3 +195,41 @@ def test_a_damaged_file_counts_as_none(tmp_path: Path, watch: Watch, text: str) 
     counters.close()
     Tally(tmp_path, watch).close()
     assert seen(tmp_path) == {"CT01": {"stored": 1}}
+
+
+def test_what_comes_by_other_doors_is_counted_too(tmp_path: Path, watch: Watch) -> None:
+    data, provenance = sample()
+    counters = Tally(tmp_path / "tallies", watch)
+    spool = Spool(tmp_path / "spool")
+    depot = Depot(spool, Told(), watch, largest=10**6, refuse_below=0, tally=counters)
+    source = Source(
+        door=Door.PUSHED, calling_ae_title="WEB", called_ae_title="APPLIANCE", peer_address="::1"
+    )
+    uids = (provenance.sop_class_uid, provenance.sop_instance_uid)
+    for claimed in (uids, uids, (uids[0], "1.2.99")):
+        deposit = depot.begin(
+            source,
+            Claimed(
+                sop_class_uid=claimed[0],
+                sop_instance_uid=claimed[1],
+                transfer_syntax_uid=provenance.transfer_syntax_uid,
+            ),
+        )
+        deposit.write(data)
+        deposit.finish()
+    counters.close()
+    (found,) = read_tallies(tmp_path / "tallies")
+    assert (found.calling_ae_title, found.size) == ("WEB", len(data))
+    assert found.counts == {"stored": 1, "duplicate": 1, "instance-mismatch": 1}
+
+
+def test_the_counters_of_a_site_are_written_while_it_runs_and_when_it_ends(tmp_path: Path) -> None:
+    config = write(tmp_path, settings(tmp_path, 104))
+    with open_site(config) as site:
+        site.flush()
+        assert not site.folders.tallies.exists(), "who counts nothing writes nothing"
+        site.tally.count("WEB", "::1", "stored")
+        site.flush()
+        assert seen(site.folders.tallies) == {"WEB": {"stored": 1}}
+        site.tally.count("WEB", "::1", "stored")
+    assert seen(site.folders.tallies) == {"WEB": {"stored": 2}}

@@ -6,8 +6,10 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,36 @@ def test_a_failing_step_is_tried_again(tmp_path: Path) -> None:
     listener = WakeupListener(tmp_path, Role.WORK)
     assert run_service(Service(role=Role.WORK, step=step), listener, stop, CLOCK)
     assert len(calls) == 2
+    listener.close()
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr("appliance.service.LONGEST_WAIT", timedelta(minutes=5))
+    stop = Stop(wake=partial(SocketWakeup(tmp_path).wake, Role.WORK))
+    stop.listen()
+    listener = WakeupListener(tmp_path, Role.WORK)
+    waits = threading.Timer(0.2, os.kill, (os.getpid(), number))
+
+    def step() -> timedelta:
+        waits.start()
+        return timedelta(minutes=5)
+
+    start = CLOCK.monotonic()
+    run_service(Service(role=Role.WORK, step=step), listener, stop, CLOCK)
+    assert CLOCK.monotonic() - start < 30
     listener.close()
 
 
