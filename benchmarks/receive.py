@@ -15,13 +15,15 @@ removed afterwards. The order turns from round to round. Senders:
 *acknowledged* is what the senders saw. *filed* counts until each instance lies as a file of its
 own in `spool/new`: ours may answer from a journal before, so both are told. A ratio is the median
 over the rounds of ours by the peer's in the same round. Ours durable by `durability`; the others
-promise nothing before the page cache (Orthanc syncs its files, not its folder or index). storescp
+promise nothing before the page cache (Orthanc syncs its files, not its folder or index), so *safe*
+counts for them until a sync after the last answer has written everything back. storescp
 as it is started by default encodes anew what it received; `storescp-bit-preserving` (+B, the
 largest PDUs) is its quickest way. `discard` keeps nothing: the bound that our sender and the
 loopback set.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -39,6 +41,7 @@ from benchmarks.receivers import NAMES, Receiver, receiver
 from benchmarks.wire import Blank
 
 COUNTS = {"ct": 400, "mr": 800, "cr": 40, "multiframe": 8}
+_DURABLE = ("appliance:instance", "appliance:association", "discard")  # or keeps nothing
 _WARM_UP = 8
 _FILING = 120.0  # seconds that filing may take after the last answer
 
@@ -60,6 +63,7 @@ class Row:
     receiver: str
     acknowledged: float
     filed: float
+    safe: float
     receiver_cpu: float
     sender_cpu: float
     sender_share: float  # of the time, how much the senders' CPU was busy; all together
@@ -194,17 +198,25 @@ def _measure(
             sent = sending.own(running.port, made, sending.shares(count, case.associations))
         filed = _wait_for_files(running, count + _WARM_UP)
     seconds = sent.ended - sent.began
+    cpu = cpu_seconds(running.pid) - before
+    safe = sent.ended if name in _DURABLE else _synced()
     return Row(
         case=case,
         receiver=name,
         acknowledged=count / seconds,
         filed=count / (max(filed, sent.ended) - sent.began),
-        receiver_cpu=(cpu_seconds(running.pid) - before) / count,
+        safe=count / (safe - sent.began),
+        receiver_cpu=cpu / count,
         sender_cpu=sent.cpu_seconds / count,
         sender_share=sent.cpu_seconds / seconds,
         slowest=sent.slowest_seconds,
         peak_mb=peak[0],
     )
+
+
+def _synced() -> float:
+    os.sync()
+    return time.monotonic()
 
 
 def _wait_for_files(running: Receiver, count: int) -> float:
@@ -250,7 +262,8 @@ def print_table(rows: Sequence[Row]) -> None:
     """Print the medians, by case."""
     print(
         f"{'workload':10} {'sender':8} {'assoc':>5} {'receiver':24} {'ack/s':>7} {'(spread)':>15}"
-        f" {'filed/s':>7} {'recv ms':>7} {'send ms':>7} {'send %':>6} {'worst ms':>8} {'MB':>5}"
+        f" {'filed/s':>7} {'safe/s':>7} {'recv ms':>7} {'send ms':>7} {'send %':>6}"
+        f" {'worst ms':>8} {'MB':>5}"
     )
     for case, name in dict.fromkeys((row.case, row.receiver) for row in rows):
         some = _of(rows, case, name)
@@ -259,6 +272,7 @@ def print_table(rows: Sequence[Row]) -> None:
             f"{case.workload:10} {case.sender:8} {case.associations:5} {name:24}"
             f" {median(rates):7.1f} {f'{min(rates):.1f}-{max(rates):.1f}':>15}"
             f" {median(row.filed for row in some):7.1f}"
+            f" {median(row.safe for row in some):7.1f}"
             f" {median(row.receiver_cpu for row in some) * 1e3:7.2f}"
             f" {median(row.sender_cpu for row in some) * 1e3:7.2f}"
             f" {median(row.sender_share for row in some) * 100:6.0f}"
@@ -266,7 +280,8 @@ def print_table(rows: Sequence[Row]) -> None:
             f" {max(row.peak_mb for row in some):5.0f}"
         )
     print(
-        "ack/s: acknowledged instances a second; recv/send ms: CPU of all receiver/sender processes"
+        "ack/s: acknowledged instances a second; filed/s: until each is a file of its own;"
+        " safe/s: until\na power cut loses none; recv/send ms: CPU of all receiver/sender processes"
         " an instance;\nsend %: the senders' CPU by the time that passed; worst ms: the slowest"
         " C-STORE; MB: peak RSS, all receiver processes added."
     )

@@ -45,7 +45,7 @@ class JournalShelf:
             slot = self._journal.put(page, instance)
             if slot is not None:
                 crash_point(CrashPoint.JOURNAL_AFTER_WRITE)
-                self._filer.add(slot)
+                self._filer.add(slot, incoming.part_with_page() if self._filer.is_near else None)
                 return True
         is_new = self._spool.keep(incoming, instance)
         if is_new:
@@ -71,8 +71,15 @@ class LazyShelf:
         self._settles = settles
 
     def start(self) -> int:
-        """Begin; nothing can be left over."""
-        return 0
+        """File what a journal holds since another durability was set; return how many that are."""
+        if not self._spool.journal_folder.is_dir():
+            return 0
+        journal = Journal(self._spool.journal_folder)
+        filer = Filer(journal, self._spool, self._sink)
+        left = filer.start()
+        filer.stop()
+        journal.close()
+        return left
 
     def new_path(self) -> Path:
         return self._spool.new_path()

@@ -131,6 +131,13 @@ class Kept:
             kill()
         _until(lambda: self.pid != pid, 20, "the role was not started again")
 
+    def halt(self) -> None:
+        """SIGKILL to all its processes, for good."""
+        self._wanted = False
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._thread.join(15)
+
     def stop(self) -> None:
         """SIGTERM, and SIGKILL after a while."""
         self._wanted = False

@@ -1,9 +1,16 @@
 """Kill -9 of a receiver, the orchestrator, both at once, while modalities send."""
 
+import random
+from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
+from tests.faults.datasets import Instance, study_of
 from tests.faults.kills import NEARBY, Rounds, Tally
 from tests.faults.site import Nursery, site
+from tests.faults.truth import SpoolReader
+from tests.faults.wire import Peer, contexts_for
 
 ROUNDS = 25
 
@@ -21,3 +28,29 @@ def test_kills_while_sending_lose_and_double_nothing(tmp_path: Path, nursery: Nu
     assert set(tally.points) == {point.value for point in NEARBY}
     assert tally.kills >= ROUNDS
     assert tally.breaks > 0  # else no kill ever came while something was sent
+
+
+@pytest.mark.parametrize("after", [{"processes": 1}, {"processes": 1, "durability": "association"}])
+def test_what_killed_processes_left_is_found_by_a_receiver_with_other_settings(
+    tmp_path: Path, nursery: Nursery, after: dict[str, object]
+) -> None:
+    """Four processes die with acknowledged images in their journals; one comes back."""
+    rng = random.Random(5)
+    studies = [study_of(rng, 6) for _ in range(8)]
+    acknowledged: list[Instance] = []
+    with site(tmp_path, nursery=nursery, roles=("receive",), processes=4) as it:
+        with ExitStack() as ends:
+            peers = [ends.enter_context(Peer(it.port)) for _ in studies]
+            for peer, study in zip(peers, studies, strict=True):
+                peer.associate(contexts_for(study))
+            for column in zip(*studies, strict=True):
+                for peer, one in zip(peers, column, strict=True):
+                    peer.begin(one)
+                for peer, one in zip(peers, column, strict=True):
+                    assert peer.answer().status == 0
+                    acknowledged.append(one)
+            it.roles["receive"].halt()
+        left = len(SpoolReader(it.spool).judge(acknowledged).lost)
+    with site(tmp_path, nursery=nursery, roles=("receive",), **after) as it:
+        finding = SpoolReader(it.spool).wait_for(acknowledged)
+        assert not finding, f"{left} were in the journals, {len(finding.lost)} still are"
