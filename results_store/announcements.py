@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from appliance.core.states import RouteEvent
 from results_store.engine import Database, insert_if_absent
@@ -111,6 +111,12 @@ class Announcements:
                 )
                 _replace(connection, before, after)
         return tuple(one.study_instance_uid for one in found)
+
+    def forget(self, before: datetime) -> int:
+        """Delete what was said last before then; return how many. Most are of no study of ours."""
+        old = delete(announcement).where(announcement.c.announced_at < before)
+        with self._database.write() as connection:
+            return connection.execute(old).rowcount
 
     def available(self, notification: Announcement) -> None:
         """Keep a notification; the same one again replaces what it said."""

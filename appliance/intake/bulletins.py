@@ -33,7 +33,7 @@ _STATES = {
     StepStatus.DISCONTINUED: Announced.DISCONTINUED,
 }
 _TRIES = 5  # that the store may refuse one before it is quarantined
-_KEEP_STATES = timedelta(days=30)  # a step that nobody changed for so long is over
+_KEEP = timedelta(days=30)  # a step that nobody changed for so long is over
 _SWEEP_EVERY = timedelta(hours=1)
 
 
@@ -137,7 +137,8 @@ class Bulletins:
     def _sweep(self, now: datetime) -> None:
         if self._swept_at is None or now - self._swept_at >= _SWEEP_EVERY:
             self._swept_at = now
-            self._states.sweep(now - _KEEP_STATES)
+            self._states.sweep(now - _KEEP)
+            self._store.announcements.forget(now - _KEEP)
 
 
 def _announcement(

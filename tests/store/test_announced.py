@@ -166,6 +166,18 @@ def test_a_step_told_twice_after_a_crash_changes_nothing(world: IntakeWorld) -> 
     assert signals(world) == [Signal.MPPS]
 
 
+def test_what_was_announced_long_ago_is_forgotten(world: IntakeWorld) -> None:
+    world.create_step(new_step(STUDY))
+    world.step()
+    world.clock.advance(timedelta(days=29))
+    world.notify(available(STUDY, listing(head())))
+    world.step()
+    assert len(world.store.announcements.of_study(STUDY)) == 2
+    world.clock.advance(timedelta(days=2))
+    world.step()
+    assert [one.state for one in world.store.announcements.of_study(STUDY)] == [Announced.AVAILABLE]
+
+
 def test_a_held_route_opens_when_the_peer_counts_as_many_as_are_here(world: IntakeWorld) -> None:
     images = head()
     answers = {images[0].SeriesInstanceUID: 4}
