@@ -78,6 +78,9 @@ def test_a_fetched_study_is_routed_as_if_sent_and_leaves_only_where_backfill_may
         data_set_of((spool / i.spool_name[:2] / f"{i.spool_name}.dcm").read_bytes()) for i in images
     }
     assert kept == {data_set_of(path.read_bytes()) for path in paths}
+    assert run(["fetches", "--config", str(site.config)]) == 0
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if uid in one]
+    assert line.split()[2:-1] == [node, "a", "person", "done", str(len(paths)), "0"]
     (fetched,) = site.store.fetches.of_study(uid)
     assert (fetched.node, fetched.way, fetched.outcome) == (node, way, FetchOutcome.DONE)
     assert {one.door for one in images} == {Door.FETCHED}  # also said by Orthanc's C-STORE
