@@ -27,6 +27,7 @@ _ERROR_COMMENT = 0x0902
 _ERROR_ID = 0x0903
 _SOP_INSTANCE = 0x1000
 _REQUESTED_SOP_INSTANCE = 0x1001
+_MOVE_ORIGINATOR = 0x1030
 _ACTION_TYPE = 0x1008
 _LONGEST_COMMENT = 64  # LO
 
@@ -54,6 +55,7 @@ class Command:
     sop_class_uid: str
     sop_instance_uid: str
     action_type_id: int | None = None
+    move_originator: str = ""  # AE title of who asked the caller, by C-MOVE, to send
 
 
 def parse(data: bytes) -> Command:
@@ -79,6 +81,7 @@ def parse(data: bytes) -> Command:
         sop_class_uid=_text(values, _SOP_CLASS) or _text(values, _REQUESTED_SOP_CLASS),
         sop_instance_uid=_text(values, _SOP_INSTANCE) or _text(values, _REQUESTED_SOP_INSTANCE),
         action_type_id=_number(values, _ACTION_TYPE) if _ACTION_TYPE in values else None,
+        move_originator=_text(values, _MOVE_ORIGINATOR),
     )
 
 

@@ -24,6 +24,7 @@ from scp.scratch import Kind
 from scp.spool import Spool
 
 _BATCH = 32  # instances that share the syncing of the folder
+_MOST_PAGES = 16  # held for instances that wait; others are read back from their slots
 _PAUSE = 1.0  # seconds after the disk refused
 
 
@@ -37,6 +38,7 @@ class Filer:
         self._page = Page()
         self._changed = threading.Condition()
         self._waiting: deque[Slot] = deque()
+        self._pages: dict[Slot, Page] = {}
         self._names: set[str] = set()
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="filer", daemon=True)
@@ -48,16 +50,23 @@ class Filer:
         """
         left = list(self._journal.left_over(self._page))
         for slot in left:
-            self.add(slot)
+            self.add(slot, None)
         self._thread.start()
         return len(left)
 
-    def add(self, slot: Slot) -> None:
-        """File the slot's instance."""
+    @property
+    def is_near(self) -> bool:
+        """Whether what is added now is filed so soon that its page may be kept for that."""
+        return len(self._pages) < _MOST_PAGES
+
+    def add(self, slot: Slot, page: Page | None) -> None:
+        """File the slot's instance, which `page` holds too, if that is at hand."""
         if slot.instance is None:
             raise ValueError("an empty slot cannot be filed")
         with self._changed:
             self._waiting.append(slot)
+            if page is not None:
+                self._pages[slot] = page
             self._names.add(slot.instance.spool_name)
             self._changed.notify()
 
@@ -107,6 +116,9 @@ class Filer:
             with self._changed:
                 self._waiting.popleft()
                 self._names.discard(name)
+                page = self._pages.pop(slot, None)
+            if page is not None:
+                self._spool.pages.give_back(page)
         for _, instance in new:
             self._sink.received(instance)
 
@@ -117,8 +129,11 @@ class Filer:
                 path = self._spool.new_path(Kind.COPY)
                 file = open_direct(path, os.O_EXCL)
                 made.append((path, file, instance.spool_name))
-                self._journal.read(slot, self._page)
-                write_end(file, self._page.body, slot.size)
+                page = self._pages.get(slot)
+                if page is None:
+                    page = self._page
+                    self._journal.read(slot, page)
+                write_end(file, page.body, slot.size)
             for _, file, _ in made:
                 os.fdatasync(file)
             crash_point(CrashPoint.SPOOL_BEFORE_LINK)

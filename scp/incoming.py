@@ -138,6 +138,11 @@ class IncomingInstance:
         """Return the page that holds the whole file in its body, if one does."""
         return self._page if self._file is None else None
 
+    def part_with_page(self) -> Page:
+        """Return the page for good: whoever takes it gives it back to the shelf's pages."""
+        page, self._page = self._borrowed(), None
+        return page
+
     def as_file(self, *, durable: bool) -> Path:
         """Return a temporary file that is the whole instance. Raises OSError."""
         file = self._complete()

@@ -8,7 +8,7 @@ itself hands its sockets on in the same way.
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping
 
 from appliance.core.log import Event, log_event
 
@@ -34,27 +34,29 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def listener_source(environment: Environment) -> Callable[[str, int], socket.socket]:
-    """Return what gives a listening socket for an address: an inherited one, or a new one.
+class Listeners:
+    """Gives a listening socket for an address: one that this process inherited, or a new one.
 
     Takes what the environment says of inherited sockets out of it, so that no child believes it.
     """
-    inherited = {int(one.getsockname()[1]): one for one in _inherited(environment)}
 
-    def source(host: str, port: int) -> socket.socket:
-        found = inherited.pop(port, None)
-        if found is not None:
-            return found
-        if inherited:
+    def __init__(self, environment: Environment) -> None:
+        self._inherited = {int(one.getsockname()[1]): one for one in _inherited(environment)}
+
+    def __call__(self, host: str, port: int) -> socket.socket:
+        """Return the socket. Raises OSError where nobody may listen there."""
+        return self._inherited.pop(port, None) or listen(host, port)
+
+    def close_unused(self) -> None:
+        """Close sockets that nobody asked for, and say so: the settings name other ports."""
+        for port, listener in self._inherited.items():
+            listener.close()
             log_event(
                 Event.SOCKET_UNUSED,
                 level=logging.WARNING,
-                reason=f"the sockets that we were given are for port {sorted(inherited)}, "
-                f"the settings say {port}",
+                reason=f"a socket for port {port} was given to us, and the settings do not name it",
             )
-        return listen(host, port)
-
-    return source
+        self._inherited.clear()
 
 
 def _inherited(environment: Environment) -> Iterable[socket.socket]:

@@ -45,7 +45,7 @@ class JournalShelf:
             slot = self._journal.put(page, instance)
             if slot is not None:
                 crash_point(CrashPoint.JOURNAL_AFTER_WRITE)
-                self._filer.add(slot)
+                self._filer.add(slot, incoming.part_with_page() if self._filer.is_near else None)
                 return True
         is_new = self._spool.keep(incoming, instance)
         if is_new:

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from appliance.core.clock import Clock
 from appliance.core.log import Event, log_event
+from appliance.core.model import Door
 from appliance.core.uids import is_usable_uid
 from scp.association import Caller
 from scp.command import Command, ProtocolViolation
@@ -112,6 +113,7 @@ class Reception:
             called_ae_title=caller.called_ae_title,
             peer_address=caller.address,
             received_at=self._clock.now(),
+            door=Door.FETCHED if command.move_originator == self._options.ae_title else Door.PUSHED,
         )
 
     def _fault_before_data(self, command: Command) -> Outcome | None:

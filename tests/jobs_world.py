@@ -59,9 +59,14 @@ class Wakes:
 
 
 class World:
-    """One data folder. `open` once makes the tables; other processes open it again."""
+    """One data folder. `open` once makes the tables; other processes open it again.
 
-    def __init__(self, folder: Path, *, new: bool = True) -> None:
+    The first worker has the `executor` that is lent; it may have warm children.
+    """
+
+    def __init__(
+        self, folder: Path, *, new: bool = True, executor: LocalExecutor | None = None
+    ) -> None:
         self.folder = folder
         self.clock = SystemClock()
         self.wakes = Wakes()
@@ -69,6 +74,7 @@ class World:
         if new:
             migrate(options)
         self.store: Store = open_store(options, self.clock)
+        self._lent = [] if executor is None else [executor]
         self._executors: list[LocalExecutor] = []
 
     def close(self) -> None:
@@ -83,8 +89,6 @@ class World:
     def worker(self, name: str = "w1", **changes: Any) -> Worker:
         """Return a worker whose timings suit tests; `pipeline` changes a pipeline's options."""
         of_pipeline = changes.pop("pipeline", {})
-        executor = LocalExecutor(warm_children=2, clock=self.clock)
-        self._executors.append(executor)
         values: dict[str, Any] = {
             "name": name,
             "pipelines": {
@@ -105,12 +109,16 @@ class World:
         tools = Tools(
             options=WorkerOptions(**(values | changes)),
             store=self.store,
-            executor=executor,
+            executor=self._lent.pop() if self._lent else self._new_executor(),
             path_of=lambda name: self.folder / name,
             patient_key_of=lambda path: str(pydicom.dcmread(path).PatientID).lower(),
             clock=self.clock,
         )
         return Worker(tools, self.wakes)
+
+    def _new_executor(self) -> LocalExecutor:
+        self._executors.append(LocalExecutor(warm_children=2, clock=self.clock))
+        return self._executors[-1]
 
     def submit(
         self,

@@ -1,6 +1,7 @@
-"""`fetch`: have a study from another node, now."""
+"""`fetch`: have a study from another node, now; `fetches`: what was had, by whom."""
 
 import threading
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
@@ -13,16 +14,18 @@ from appliance.cli.common import (
     console,
     errors,
     print_json,
+    show_rows,
 )
 from appliance.core.errors import StoreError
 from appliance.core.uids import is_usable_uid
-from appliance.wiring.doors import FetchProgress, FetchReport, fetcher, source_node, turn
+from appliance.wiring.doors import Fetch, FetchProgress, FetchReport, fetcher, source_node, turn
 from appliance.wiring.site import Site, open_site
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add this command."""
+    """Add these commands."""
     app.command()(fetch)
+    app.command()(fetches)
 
 
 def fetch(
@@ -93,3 +96,38 @@ def _as_data(report: FetchReport, node: str) -> dict[str, object]:
         "failed": report.failed,
         "problems": report.problems,
     }
+
+
+def fetches(
+    config: ConfigOption = DEFAULT_CONFIG,
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
+    as_json: JsonOption = False,
+) -> int:
+    """List what was fetched, by people and rules, newest first."""
+    with open_site(config) as site:
+        rows = [_as_row(one) for one in site.store.fetches.list(limit)]
+    show_rows(rows, columns=_COLUMNS, as_json=as_json, below=_reason)
+    return 0
+
+
+_COLUMNS = ("asked", "from", "by", "outcome", "images", "failed", "study")
+
+
+def _as_row(one: Fetch) -> dict[str, object]:
+    return {
+        "asked": one.asked_at,
+        "from": one.node,
+        "by": one.asked_by or "a person",
+        "outcome": one.outcome.value,
+        "images": one.completed,
+        "failed": one.failed,
+        "study": one.study_instance_uid,
+        "way": one.way.value,
+        "ended": one.ended_at,
+        "reason": one.reason,
+    }
+
+
+def _reason(row: Mapping[str, object]) -> str:
+    return str(row["reason"])

@@ -22,7 +22,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "where": ("status",),
         "act": ("pause", "resume", "jobs", "deliveries", "link", "export", "backup"),
         "users": ("users",),
-        "fetch": ("fetch",),
+        "fetch": ("fetch", "fetches"),
         "demo": ("demo",),
     }
 )

@@ -177,6 +177,7 @@ class Fetcher:
 
     def _ask(self, report: FetchReport, wanted: Wanted, tell: Tell, of_series: int) -> Retrieved:
         def progress(counts: SubOperations) -> None:
+            self._pause(timedelta(0))
             tell(
                 FetchProgress(
                     series=report.series,

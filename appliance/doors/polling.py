@@ -99,29 +99,32 @@ class Poller:
             modality=self._rule.modality,
             study_description=self._rule.study_description,
         )
-        before, self._counts = (
-            self._counts,
-            {one.study_instance_uid: one.instances for one in listed},
-        )
+        before = self._counts
+        self._counts = {one.study_instance_uid: one.instances for one in listed}
+        self._failed = {uid: n for uid, n in self._failed.items() if uid in self._counts}
         done = 0
         for listing in self._due(listed, before, now):
-            if done == self._rule.at_most:
+            if done == self._rule.at_most or not self._fetch(listing):
                 break
-            self._fetch(listing)
             done += 1
         return done
 
-    def _fetch(self, listing: StudyListing) -> None:
+    def _fetch(self, listing: StudyListing) -> bool:
+        """Return whether the node did what it was asked; if not, the round is over."""
         uid = listing.study_instance_uid
         try:
-            report = self._fetcher.fetch(listing, lambda _: None, asked_by=self._rule.name)
-        except PeerError:
-            self._failed[uid] = self._failed.get(uid, 0) + 1
+            is_whole = not self._fetcher.fetch(
+                listing, lambda _: None, asked_by=self._rule.name
+            ).problems
+            is_willing = True
+        except Stopped:
             raise
-        if report.problems:
-            self._failed[uid] = self._failed.get(uid, 0) + 1
-        else:
-            self._failed.pop(uid, None)
+        except PeerError:  # told by the fetch; another study may fare better
+            is_whole = is_willing = False
+        before = self._failed.pop(uid, 0)
+        if not is_whole:
+            self._failed[uid] = before + 1
+        return is_willing
 
     def _dates(self, now: datetime) -> str:
         """Return the rule's days as a range. PS3.4 section C.2.2.2.5."""
@@ -132,16 +135,20 @@ class Poller:
     def _due(
         self, listed: tuple[StudyListing, ...], before: dict[str, int], now: datetime
     ) -> Iterator[StudyListing]:
-        """Yield what is worth fetching, the oldest first.
+        """Yield what is worth fetching, the oldest first, but after it what failed before.
 
         A study whose count has just changed, or that is seen for the first time, may still be
         sent to the archive: it is left for another round.
         """
         latest = self._fetches.latest(self._rule.node, [one.study_instance_uid for one in listed])
-        for one in sorted(listed, key=lambda study: (study.study_date, study.study_time)):
+        for one in sorted(listed, key=self._rank):
             uid = one.study_instance_uid
             if before.get(uid) == one.instances and self._is_due(one, latest.get(uid), now):
                 yield one
+
+    def _rank(self, listing: StudyListing) -> tuple[int, str, str]:
+        failed = self._failed.get(listing.study_instance_uid, 0)
+        return failed, listing.study_date, listing.study_time
 
     def _is_due(self, listing: StudyListing, last: Fetch | None, now: datetime) -> bool:
         if last is None:

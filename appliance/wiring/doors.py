@@ -21,10 +21,10 @@ from appliance.settings.doors import FetchRule
 from appliance.wiring.depot import depot
 from appliance.wiring.nodes import client_of
 from appliance.wiring.site import Site
-from results_store.fetches import Way
+from results_store.fetches import Fetch, Way
 from scp.contexts import STORAGE_CLASSES, STORED
 
-__all__ = ["FetchProgress", "FetchReport", "fetcher", "inward", "source_node", "turn"]
+__all__ = ["Fetch", "FetchProgress", "FetchReport", "fetcher", "inward", "source_node", "turn"]
 
 _USUAL = 60  # SOP Classes that are offered to a node that does not say what it has
 

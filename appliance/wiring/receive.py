@@ -14,7 +14,7 @@ from appliance.wiring.site import Site
 from scp.announcing import Availability, Desk, PerformedSteps
 from scp.commitment import StorageCommitment
 from scp.crew import Crew
-from scp.listening import listener_source
+from scp.listening import Listeners
 from scp.notices import Notices
 from scp.options import AllowedPeer, ReceiverOptions, TlsOptions
 from scp.server import Receiver
@@ -27,6 +27,7 @@ _IDLE = timedelta(seconds=1)
 def build(site: Site, stop: Stop) -> Service:
     """Return the role; its port is open, and stays so while the program replaces itself."""
     options = receiver_options(site.settings)
+    listeners = Listeners(os.environ)
     receiver = Receiver(
         options,
         site.spool,
@@ -34,8 +35,10 @@ def build(site: Site, stop: Stop) -> Service:
         site.clock,
         tallies=site.folders.tallies,
         services=services(site),
-        listeners=listener_source(os.environ),
+        listeners=listeners,
     )
+
+    listeners.close_unused()
 
     def close() -> None:
         if stop.reload:

@@ -193,6 +193,8 @@ def test_move_makes_the_node_send_to_our_receiver(
         names = running.spool.new_entries()
         data_sets = {data_set_of(running.spool.path(name).read_bytes()) for name in names}
         assert data_sets == set(there.values())
+        # Orthanc names us as who made it send: the files themselves tell that they were fetched.
+        assert {running.spool.read(name).door for name in names} == {Door.FETCHED}
 
 
 def test_move_to_a_receiver_that_is_down_says_what_to_look_at(

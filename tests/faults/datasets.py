@@ -29,6 +29,7 @@ class Instance:
     transfer_syntax_uid: str
     study_instance_uid: str
     data: bytes = field(repr=False)
+    operation: int = 0x0001  # C-STORE; PS3.7 annex E
 
     @property
     def sha256(self) -> str:

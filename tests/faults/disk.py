@@ -8,6 +8,7 @@ names count after an fsync of their folder. `remains` is what a machine finds wh
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 Write = tuple[str, int, bytes]  # "write", offset, bytes; or "size", length, b""
 Naming = tuple[str, "Inode | None"]  # a name and what it stands for from then on
@@ -34,6 +35,7 @@ class Inode:
     entries: dict[str, "Inode"] = field(default_factory=dict)
     safe_entries: dict[str, "Inode"] = field(default_factory=dict)
     namings: list[Naming] = field(default_factory=list)
+    _count: int = 0
 
     def change(self, change: Write, *, through: bool = False) -> None:
         """Write or cut; `through`: safe at once (O_DSYNC)."""
@@ -49,6 +51,7 @@ class Inode:
         else:
             self.entries[name] = inode
         self.namings.append((name, inode))
+        self._count += 1
 
     def unsafe(self) -> int:
         """Return how many changes wait: what a sync that begins now covers."""
@@ -56,6 +59,7 @@ class Inode:
 
     def sync(self, count: int) -> None:
         """Make the first `count` changes safe."""
+        self._count += 1
         for name, inode in self.namings[:count]:
             if inode is None:
                 self.safe_entries.pop(name, None)
@@ -64,6 +68,30 @@ class Inode:
         for change in self.writes[:count]:
             _apply(self.safe, change)
         del self.namings[:count], self.writes[:count]
+
+    def changes(self) -> int:
+        """Return a number that grows with each naming under this folder and each sync."""
+        below = sum(inode.changes() for inode in self.entries.values() if inode.is_folder)
+        return self._count + below
+
+
+def safe_copy(folder: Path) -> Inode:
+    """Return a folder of the real disk, all of it safe. Links of one file stay one file."""
+    return _copied(folder, {})
+
+
+def _copied(path: Path, known: dict[int, Inode]) -> Inode:
+    number = path.stat().st_ino
+    if number in known:
+        return known[number]
+    inode = known[number] = Inode(is_folder=path.is_dir())
+    if inode.is_folder:
+        for entry in path.iterdir():
+            inode.name(entry.name, _copied(entry, known))
+    else:
+        inode.change(("write", 0, path.read_bytes()))
+    inode.sync(inode.unsafe())
+    return inode
 
 
 def files(root: Inode, *, safe: bool) -> Iterator[tuple[str, bytes]]:

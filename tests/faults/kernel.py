@@ -34,10 +34,15 @@ class _Table:
 
 
 class Kernel:
-    """Keeps the model of the folder `root` up to date. `sent` is told all that goes elsewhere."""
+    """Keeps the model of the folder `root` up to date. `sent` is told all that goes elsewhere.
 
-    def __init__(self, root: str, sent: Callable[[bytes], None]) -> None:
-        self.root = Inode(is_folder=True)
+    `before` is the folder as it was when the trace began; without it, empty.
+    """
+
+    def __init__(
+        self, root: str, sent: Callable[[bytes], None], before: Inode | None = None
+    ) -> None:
+        self.root = before or Inode(is_folder=True)
         self._path = os.path.realpath(root).encode()
         self._sent = sent
         self._tables: dict[int, _Table] = {}

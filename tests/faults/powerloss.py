@@ -13,22 +13,25 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from tests.counterparts import wait_until
 from tests.faults import trace
 from tests.faults.datasets import Instance
-from tests.faults.disk import files, remains
+from tests.faults.disk import Inode, files, remains
 from tests.faults.kernel import Kernel
 from tests.faults.site import ROOT, Site, site_settings
-from tests.faults.truth import Finding, SpoolReader
+from tests.faults.trace import Call
+from tests.faults.truth import Finding, SpoolReader, wait_for_rows
 from tests.faults.wire import P_DATA, RELEASE_RP, Broken, is_well, read_command, send_all
 
-_STORE_RSP = 0x8001
+_KEEPING = (0x8001, 0x8140)  # responses to C-STORE and N-CREATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +64,36 @@ def record(folder: Path, instances: Sequence[Sequence[Instance]], **receiver: ob
     """
     data = site_settings(folder, **receiver)
     (folder / "data").mkdir(exist_ok=True)  # what was there before is safe already
+    port = int(data["receiver"]["listen"].rpartition(":")[2])
+    with _traced("receive", folder, data) as process:
+        wait_until(lambda: is_well(port) or process.poll() is not None, 60)
+        assert process.poll() is None, (folder / "traced.log").read_text()
+        _send_at_once(port, instances)
+    return folder / "trace"
+
+
+def record_indexing(site: Site, instances: Sequence[Instance]) -> Path:
+    """Let an orchestrator under strace index what lies in the spool of a site without roles."""
+    with _traced("orchestrate", site.folder, site.data):
+        finding = wait_for_rows(site.store, instances, 60)
+        assert not finding, (site.folder / "traced.log").read_text()
+        wait_until(lambda: not list((site.spool / "new").iterdir()))
+    return site.folder / "trace"
+
+
+@contextmanager
+def _traced(role: str, folder: Path, data: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
     config = folder / "appliance.yaml"
     config.write_text(yaml.safe_dump(data))
-    output, log = folder / "trace", folder / "traced.log"
-    program = [sys.executable, "-m", "appliance", "receive", "--config", str(config)]
-    with log.open("wb") as lines:
+    program = [sys.executable, "-m", "appliance", role, "--config", str(config)]
+    with (folder / "traced.log").open("wb") as lines:
         process = subprocess.Popen(
-            trace.command(program, output), cwd=ROOT, stdout=lines, stderr=lines
+            trace.command(program, folder / "trace"), cwd=ROOT, stdout=lines, stderr=lines
         )
-    port = int(data["receiver"]["listen"].rpartition(":")[2])
     try:
-        wait_until(lambda: is_well(port) or process.poll() is not None, 60)
-        assert process.poll() is None, log.read_text()
-        _send_at_once(port, instances)
+        yield process
     finally:
         _end(process)
-    return output
 
 
 def _send_at_once(port: int, instances: Sequence[Sequence[Instance]]) -> None:
@@ -132,8 +149,38 @@ def judge(output: Path, root: Path, instances: Sequence[Instance], rng: random.R
     return verdict
 
 
+def lost_while_handing_over(
+    output: Path, spool: Path, before: Inode, instances: Sequence[Instance], rng: random.Random
+) -> tuple[int, set[str]]:
+    """Cut the power after each change of the spool's names and each sync.
+
+    `before` is the spool as it was. Returns how many cuts there were, and what was lost in any.
+    """
+    lost: set[str] = set()
+    cuts = 0
+    kernel = Kernel(str(spool), lambda _: None, before)
+
+    def end(call: Call) -> None:
+        nonlocal cuts
+        changes = kernel.root.changes()
+        kernel.end(call)
+        if kernel.root.changes() == changes:
+            return
+        cuts += 1
+        for left in (remains(kernel.root), remains(kernel.root, rng)):
+            kept = [content for content in left.values() if content is not None]
+            lost.update(
+                one.sop_instance_uid
+                for one in instances
+                if not any(content.endswith(one.data) for content in kept)
+            )
+
+    trace.replay(output, kernel.begin, end)
+    return cuts, lost
+
+
 def _successes(message: bytes) -> list[str]:
-    """Return the SOP Instance UIDs of the C-STORE successes in what was sent."""
+    """Return the SOP Instance UIDs of what was answered with success."""
     found, position = [], 0
     while position + 12 <= len(message) and message[position] == P_DATA:
         (length,) = struct.unpack_from(">I", message, position + 2)
@@ -141,7 +188,7 @@ def _successes(message: bytes) -> list[str]:
             answer = read_command(message[position + 12 : position + 6 + length])
         except Broken:
             break
-        if answer.field == _STORE_RSP and answer.status == 0:
+        if answer.field in _KEEPING and answer.status == 0:
             found.append(answer.sop_instance_uid)
         position += 6 + length
     return found

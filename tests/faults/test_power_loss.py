@@ -8,19 +8,36 @@ from pathlib import Path
 
 import pytest
 
+from tests.announcements import encoded, new_step
 from tests.faults import trace
-from tests.faults.datasets import Instance, study_of
-from tests.faults.disk import Inode, files, remains
+from tests.faults.datasets import IMPLICIT, Instance, new_uid, study_of
+from tests.faults.disk import Inode, files, remains, safe_copy
 from tests.faults.kernel import Kernel
-from tests.faults.powerloss import Verdict, judge, record, recovers
+from tests.faults.powerloss import (
+    Verdict,
+    judge,
+    lost_while_handing_over,
+    record,
+    record_indexing,
+    recovers,
+)
 from tests.faults.site import Nursery, site
+from tests.faults.truth import SpoolReader
+from tests.faults.wire import send_all
 
+MPPS = "1.2.840.10008.3.1.2.3.3"
 pytestmark = pytest.mark.skipif(not trace.is_allowed(), reason="this machine forbids tracing")
 
 
 def studies(seed: int) -> list[list[Instance]]:
     rng = random.Random(seed)
     return [study_of(rng, 5), study_of(rng, 4, largest=2_000_000)]
+
+
+def procedure_step(rng: random.Random) -> Instance:
+    """An MPPS: kept as a notice for the orchestrator, and answered for just as an image is."""
+    step = new_step(new_uid(rng))
+    return Instance(MPPS, new_uid(rng), IMPLICIT, "", encoded(step), operation=0x0140)
 
 
 def all_of(some: Sequence[Sequence[Instance]]) -> list[Instance]:
@@ -30,7 +47,7 @@ def all_of(some: Sequence[Sequence[Instance]]) -> list[Instance]:
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Verdict, list[Instance]]:
     folder = tmp_path_factory.mktemp("traced")
-    sent = studies(1)
+    sent = [*studies(1), [procedure_step(random.Random(1))]]
     output = record(folder, sent)
     return judge(output, folder / "data", all_of(sent), random.Random(1)), all_of(sent)
 
@@ -60,11 +77,27 @@ def test_after_a_power_cut_everything_acknowledged_is_found_again(
     for step in steps:
         answered = verdict.answers[step]
         left = answered.left_and_some if some_more_survives else answered.left
-        promised = [by_uid[a.sop_instance_uid] for a in verdict.answers[: step + 1]]
+        answered_for = [by_uid[a.sop_instance_uid] for a in verdict.answers[: step + 1]]
+        promised = [one for one in answered_for if one.sop_class_uid != MPPS]
         with site(tmp_path / str(step), nursery=nursery, roles=()) as it:
             finding = recovers(it, left, promised)
             assert not finding, f"after answer {step}"
             assert it.strange_lines() == []
+
+
+def test_no_power_cut_while_images_are_handed_over_loses_one(
+    tmp_path: Path, nursery: Nursery
+) -> None:
+    sent = all_of(studies(4))
+    with site(tmp_path, nursery=nursery, roles=("receive",)) as it:
+        assert set(send_all(it.port, sent)) == {0}
+        assert not SpoolReader(it.spool).wait_for(sent)
+        it.stop("receive")
+        before = safe_copy(it.spool)
+        output = record_indexing(it, sent)
+        cuts, lost = lost_while_handing_over(output, it.spool, before, sent, random.Random(4))
+    assert cuts >= 2 * len(sent)
+    assert lost == set()
 
 
 def test_without_durability_the_same_check_is_red(tmp_path: Path) -> None:

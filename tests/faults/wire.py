@@ -113,14 +113,17 @@ def command_set(*elements: bytes) -> bytes:
     return element(0x0000, struct.pack("<I", len(body))) + body
 
 
-def store_command(sop_class: str, sop_instance: str, message: int = 1, data: int = 1) -> bytes:
-    """Return a C-STORE-RQ command set."""
+def store_command(
+    sop_class: str, sop_instance: str, message: int = 1, operation: int = 0x0001
+) -> bytes:
+    """Return a C-STORE-RQ command set, or that of another operation with a data set."""
+    priority = element(0x0700, number(2)) if operation == 0x0001 else b""
     return command_set(
         element(0x0002, uid_value(sop_class)),
-        element(0x0100, number(0x0001)),
+        element(0x0100, number(operation)),
         element(0x0110, number(message)),
-        element(0x0700, number(2)),
-        element(0x0800, number(data)),
+        priority,
+        element(0x0800, number(1)),
         element(0x1000, uid_value(sop_instance)),
     )
 
@@ -267,7 +270,12 @@ class Peer:
         self.send(
             command_pdu(
                 context,
-                store_command(instance.sop_class_uid, instance.sop_instance_uid, self._message),
+                store_command(
+                    instance.sop_class_uid,
+                    instance.sop_instance_uid,
+                    self._message,
+                    instance.operation,
+                ),
             )
         )
         size = min(fragment or self.longest - 6, self.longest - 6)

@@ -198,8 +198,10 @@ def test_a_modality_that_never_listens_again_is_given_up_loudly(
 ) -> None:
     modality.is_off = True
     modality.ask(request("1.2.3"))
-    for _ in range(289):
-        modality.pass_time(timedelta(minutes=10))
+    for _ in range(47):
+        modality.pass_time(timedelta(hours=1))
+    assert len(modality.notices.names()) == 1
+    modality.pass_time(timedelta(hours=1))
     assert modality.notices.names() == ()
     assert [r.getMessage() for r in caplog.records].count(Event.COMMITMENT_FAILED) == 1
 

@@ -13,11 +13,12 @@ from pydicom.uid import ExplicitVRBigEndian, RLELossless
 
 from appliance.core.log import Event
 from appliance.core.states import RouteState
+from results_store.indexing import IndexOutcome
 from results_store.store import Store
 from results_store.studies import StudyRow
 from tests.builders import encapsulated_pdf, mr_slices
 from tests.store.intake_world import STUDY, IntakeWorld
-from tests.store.world import SteppedClock
+from tests.store.world import SteppedClock, facts, received
 
 QUIET = timedelta(seconds=30)
 PACS = "PACS"
@@ -322,3 +323,21 @@ def test_a_correction_of_an_image_that_is_no_longer_kept_takes_its_place(
     world.step_to_the_end()
     assert current(world) == set(after)
     assert len(world.jobs()) == 1
+
+
+def test_the_same_cut_off_bytes_again_are_told_again_and_counted_once(world: IntakeWorld) -> None:
+    images = head(slices=1)
+    for _ in range(2):
+        world.receive(images, cut=100)
+        world.step_to_the_end()
+    assert len(world.stored(Event.INSTANCE_QUARANTINED)) == 2
+    assert world.store.studies.doubts(STUDY).cut_off == 1
+
+
+def test_a_file_that_was_thought_cut_off_is_an_image_once_it_is_found_whole(store: Store) -> None:
+    """As where a later release understands what an earlier one did not."""
+    store.studies.note_cut_off(received())
+    assert store.studies.doubts(STUDY).cut_off == 1
+    assert store.studies.index(received(), facts()) is IndexOutcome.NEW
+    assert store.studies.doubts(STUDY).cut_off == 0
+    assert len(store.studies.instances(STUDY)) == 1

@@ -18,7 +18,7 @@ from appliance.wiring.doors import inward
 from appliance.wiring.site import open_site
 from results_store.fetches import FetchOutcome, Way
 from tests.appliance import BRIGHT_ROUTE, Appliance, appliance, settings, write
-from tests.counterparts import Orthanc, free_port, orthanc
+from tests.counterparts import Orthanc, free_port, orthanc, wait_until
 from tests.system.phantom import phantom_series
 
 SHADOW = {**BRIGHT_ROUTE, "name": "looks back in the dark", "backfill": "shadow"}
@@ -78,9 +78,12 @@ def test_a_fetched_study_is_routed_as_if_sent_and_leaves_only_where_backfill_may
         data_set_of((spool / i.spool_name[:2] / f"{i.spool_name}.dcm").read_bytes()) for i in images
     }
     assert kept == {data_set_of(path.read_bytes()) for path in paths}
+    assert run(["fetches", "--config", str(site.config)]) == 0
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if uid in one]
+    assert line.split()[2:-1] == [node, "a", "person", "done", str(len(paths)), "0"]
     (fetched,) = site.store.fetches.of_study(uid)
     assert (fetched.node, fetched.way, fetched.outcome) == (node, way, FetchOutcome.DONE)
-    assert {one.door for one in images} == {Door.FETCHED if way is Way.GET else Door.PUSHED}
+    assert {one.door for one in images} == {Door.FETCHED}  # also said by Orthanc's C-STORE
     assert run(asked) == 0
     assert json.loads(capsys.readouterr().out)["series"] == 0  # all is here: nothing is asked for
 
@@ -115,10 +118,12 @@ def test_a_rule_fetches_what_is_new_once_and_never_what_we_made(
     for path in paths:
         pacs.post("/instances", path.read_bytes())
     data = yaml.safe_load(site.config.read_text())
+    (tmp_path / "files").mkdir()
+    data["import"] = {"folder": str(tmp_path / "files"), "settle": "1 s"}
     data["fetch"] = [{"from": "by-get", "match": {"Modality": "MR"}, "at_most": 50, "pause": "0 s"}]
 
     with open_site(write(tmp_path, data)) as opened:
-        ((step, every),) = inward(opened, Stop())
+        ((step, every), _) = inward(opened, Stop())
         assert every == timedelta(minutes=5)
         assert step() == 0  # nobody knows yet whether it still grows
         assert step()
@@ -130,3 +135,23 @@ def test_a_rule_fetches_what_is_new_once_and_never_what_we_made(
     assert [one.completed for one in fetched] == [len(paths), 0]
     assert {one.asked_by for one in fetched} == {"rule 1"}
     assert len(site.store.studies.instances(uid)) == len(paths)
+
+
+def test_an_imported_study_is_routed_and_leaves_only_where_backfill_may(
+    pacs_and_site: tuple[Orthanc, Appliance], tmp_path: Path
+) -> None:
+    _, site = pacs_and_site
+    today = f"{datetime.now(UTC):%Y%m%d}"
+    paths = phantom_series(tmp_path / "files" / "deep", StudyDate=today)
+    uid = str(dcmread(paths[0]).StudyInstanceUID)
+    data = yaml.safe_load(site.config.read_text())
+    data["import"] = {"folder": str(tmp_path / "files"), "settle": "1 s", "after": "delete"}
+    with open_site(write(tmp_path, data)) as opened:
+        ((step, _),) = inward(opened, Stop())
+        wait_until(step)
+    delivered = site.wait_for_deliveries(uid, DeliveryState.DELIVERED)
+    routes = {job.job_id: job.route for job in site.store.jobs.of_study(uid)}
+    assert {routes[one.job_id] for one in delivered} == {"bright"}
+    told = {one.decision.route: one.decision.summary for one in site.store.decisions.of_study(uid)}
+    assert "nothing is sent: the study is imported, not sent to us" in told[SHADOW["name"]]
+    assert not any(path.exists() for path in paths)

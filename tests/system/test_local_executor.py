@@ -37,6 +37,15 @@ MIB = 1 << 20
 
 @pytest.fixture
 def executor() -> Iterator[LocalExecutor]:
+    """One that has no child yet."""
+    executor = LocalExecutor(warm_children=2, clock=SystemClock())
+    yield executor
+    executor.close()
+
+
+@pytest.fixture(scope="module")
+def used() -> Iterator[LocalExecutor]:
+    """One that may have a warm child, as another test left it."""
     executor = LocalExecutor(warm_children=2, clock=SystemClock())
     yield executor
     executor.close()
@@ -109,8 +118,8 @@ def test_the_second_run_finds_the_child_warm(executor: LocalExecutor) -> None:
     assert second.seconds["transfer"] < 1
 
 
-def test_the_volume_arrives_whole(executor: LocalExecutor) -> None:
-    assert numbers(run(executor, "t1"))["sum"] == 4 * 5 * 6
+def test_the_volume_arrives_whole(used: LocalExecutor) -> None:
+    assert numbers(run(used, "t1"))["sum"] == 4 * 5 * 6
 
 
 def test_a_pipeline_that_changed_is_loaded_anew(executor: LocalExecutor) -> None:
@@ -136,47 +145,47 @@ def test_only_as_many_children_stay_warm_as_allowed(executor: LocalExecutor) -> 
     ],
 )
 def test_a_pipelines_own_error_arrives_and_the_child_stays(
-    executor: LocalExecutor, description: str, error: type[Exception], text: str
+    used: LocalExecutor, description: str, error: type[Exception], text: str
 ) -> None:
-    before = numbers(run(executor, "t1"))["process"]
+    before = numbers(run(used, "t1"))["process"]
     with pytest.raises(error, match=text) as caught:
-        run(executor, description)
+        run(used, description)
     assert type(caught.value) is error
-    assert numbers(run(executor, "t1"))["process"] == before
+    assert numbers(run(used, "t1"))["process"] == before
 
 
 def test_an_unexpected_exception_is_permanent_names_its_place_and_ends_the_child(
-    executor: LocalExecutor, caplog: pytest.LogCaptureFixture
+    used: LocalExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = numbers(run(executor, "t1"))["process"]
+    before = numbers(run(used, "t1"))["process"]
     with pytest.raises(PermanentPipelineError, match=r"raised KeyError at pipeline.py:\d+") as e:
-        run(executor, "raise")
+        run(used, "raise")
     assert "ACC-7731" not in str(e.value)
     assert "KeyError" in caplog.text
     assert "ACC-7731" not in caplog.text
-    assert numbers(run(executor, "t1"))["process"] != before
+    assert numbers(run(used, "t1"))["process"] != before
 
 
-def test_running_out_of_memory_is_worth_another_attempt(executor: LocalExecutor) -> None:
+def test_running_out_of_memory_is_worth_another_attempt(used: LocalExecutor) -> None:
     with pytest.raises(TransientPipelineError, match="MemoryError"):
-        run(executor, "out of memory")
-    assert run(executor, "t1") is not None
+        run(used, "out of memory")
+    assert run(used, "t1") is not None
 
 
 def test_a_child_that_crashes_costs_one_run_and_tells_its_signal_and_last_words(
-    executor: LocalExecutor,
+    used: LocalExecutor,
 ) -> None:
     with pytest.raises(TransientPipelineError) as caught:
-        run(executor, "crash")
+        run(used, "crash")
     assert "ended by SIGSEGV" in str(caught.value)
     assert "about to die with" in str(caught.value)
     assert "ACC-7731" not in str(caught.value)
-    assert run(executor, "t1") is not None
+    assert run(used, "t1") is not None
 
 
-def test_a_child_that_leaves_is_told_with_its_exit_code(executor: LocalExecutor) -> None:
+def test_a_child_that_leaves_is_told_with_its_exit_code(used: LocalExecutor) -> None:
     with pytest.raises(TransientPipelineError, match="exit code 3"):
-        run(executor, "leave")
+        run(used, "leave")
 
 
 def test_a_kill_in_the_middle_of_a_run_costs_that_run_only(
@@ -188,21 +197,21 @@ def test_a_kill_in_the_middle_of_a_run_costs_that_run_only(
     assert run(executor, "t1") is not None
 
 
-def test_a_warm_child_that_died_meanwhile_costs_nothing(executor: LocalExecutor) -> None:
-    pid = int(numbers(run(executor, "t1"))["process"])
+def test_a_warm_child_that_died_meanwhile_costs_nothing(used: LocalExecutor) -> None:
+    pid = int(numbers(run(used, "t1"))["process"])
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not is_running(pid))
-    assert int(numbers(run(executor, "t1"))["process"]) != pid
+    assert int(numbers(run(used, "t1"))["process"]) != pid
 
 
 def test_a_run_that_takes_too_long_is_ended_with_everything_that_it_started(
-    executor: LocalExecutor,
+    used: LocalExecutor,
 ) -> None:
     words: list[str] = []
-    run(executor, "t1")
+    run(used, "t1")
     with pytest.raises(TransientPipelineError, match="longer than its limit of 1 s"):
         run(
-            executor,
+            used,
             "hang with grandchild",
             replace(TROUBLE, timeout=timedelta(seconds=1)),
             on_progress=lambda _, text: words.append(text),
@@ -211,32 +220,32 @@ def test_a_run_that_takes_too_long_is_ended_with_everything_that_it_started(
     wait_for(lambda: not is_running(grandchild))
 
 
-def test_a_run_that_takes_too_much_memory_is_ended(executor: LocalExecutor) -> None:
+def test_a_run_that_takes_too_much_memory_is_ended(used: LocalExecutor) -> None:
     with pytest.raises(TransientPipelineError, match="more than its limit of 400 MiB"):
-        run(executor, "hog", replace(TROUBLE, memory=400 * MIB))
-    assert run(executor, "t1", replace(TROUBLE, memory=400 * MIB)) is not None
+        run(used, "hog", replace(TROUBLE, memory=400 * MIB))
+    assert run(used, "t1", replace(TROUBLE, memory=400 * MIB)) is not None
 
 
-def test_a_run_can_be_stopped(executor: LocalExecutor) -> None:
+def test_a_run_can_be_stopped(used: LocalExecutor) -> None:
     stop = threading.Event()
     start = time.monotonic()
-    outcome = run(executor, "hang", on_progress=lambda *_: stop.set(), cancelled=stop.is_set)
+    outcome = run(used, "hang", on_progress=lambda *_: stop.set(), cancelled=stop.is_set)
     assert outcome is None
     assert time.monotonic() - start < 10
     assert "Z" not in children()
 
 
-def test_progress_is_told_while_it_runs(executor: LocalExecutor) -> None:
+def test_progress_is_told_while_it_runs(used: LocalExecutor) -> None:
     told: list[tuple[float, str]] = []
-    run(executor, "slow", on_progress=lambda fraction, text: told.append((fraction, text)))
+    run(used, "slow", on_progress=lambda fraction, text: told.append((fraction, text)))
     assert told[-1] == (0.9, "slow")
     assert [fraction for fraction, _ in told] == sorted(fraction for fraction, _ in told)
 
 
-def test_much_talk_does_not_outrun_the_limits(executor: LocalExecutor) -> None:
-    assert run(executor, "talk") is not None
+def test_much_talk_does_not_outrun_the_limits(used: LocalExecutor) -> None:
+    assert run(used, "talk") is not None
     calls = []
-    run(executor, "talk", cancelled=lambda: bool(calls.append(1)))
+    run(used, "talk", cancelled=lambda: bool(calls.append(1)))
     assert len(calls) >= 500
 
 

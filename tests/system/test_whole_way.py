@@ -54,6 +54,32 @@ def test_our_own_result_that_comes_back_starts_nothing(
     assert [s.state for s in site.store.routes.of_study(study)] == [RouteState.CLOSED]
 
 
+def test_the_same_images_under_another_header_correct_the_identity_and_run_nothing(
+    site: Appliance, phantom: list[Path]
+) -> None:
+    """As where a modality sends to us and to the PACS, and the PACS sends on what it corrected."""
+    study = study_of(phantom)
+    storescu(site.receiver_port, phantom)
+    site.wait_for_jobs(study, JobState.DONE)
+    for path in phantom:
+        dataset = dcmread(path)
+        dataset.AccessionNumber = "CORRECTED"
+        dataset.save_as(path)
+    storescu(site.receiver_port, phantom)
+    wait_until(lambda: _updated(site, study) == len(phantom))
+    (job,) = site.store.jobs.of_study(study)
+    assert len(site.store.studies.instances(study)) == len(phantom)
+    page = site.page(study)
+    assert "Made under an earlier identity" in page
+    assert "another accession number" in page
+    assert job.state is JobState.DONE
+
+
+def _updated(site: Appliance, study: str) -> int:
+    events = site.events("instance.updated")
+    return sum(one["count"] for one in events if one["study_instance_uid"] == study)
+
+
 BEFORE_THE_ANSWER = (CrashPoint.JOURNAL_BEFORE_WRITE, CrashPoint.JOURNAL_AFTER_WRITE)
 RECEIVING = (
     *BEFORE_THE_ANSWER,

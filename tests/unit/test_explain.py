@@ -115,11 +115,12 @@ def test_where_each_route_stands_and_what_was_announced_is_told() -> None:
         listed={"1.5": frozenset({"1.5.1", "1.5.2"})},
         announced_at=NOW,
     )
-    assert standing_lines(routes, [step]) == (
+    assert standing_lines(routes, [step], ["an image came cut off"]) == (
+        "someone has to look: an image came cut off",
         "route 'a' was closed at 2026-01-03 00:00:00 UTC by mpps",
         "route 'b' waits, until 2026-01-03 00:00:00 UTC: a procedure step is in progress",
         "announced: mpps 1.2.9 by MR01 is discontinued (110514 DCM); lists 2 images in 1 series",
     )
-    data = standing_data(routes, [step])
+    data = standing_data(routes, [step], ["an image came cut off"])
     assert json.dumps(data, default=str)
     assert data["announced"][0]["images"] == {"1.5": 2}  # type: ignore[index]

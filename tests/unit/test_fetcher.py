@@ -159,11 +159,14 @@ def test_it_waits_between_series_and_as_long_as_the_images_should_take() -> None
     assert World(pause=timedelta(seconds=1)).fetcher.options.pause == timedelta(seconds=1)
 
 
-def test_told_to_stop_it_ends_after_the_series_and_says_so() -> None:
-    world = World(pause=timedelta(seconds=1))
-    world.stops = True
+def test_told_to_stop_it_ends_within_the_series_and_says_so() -> None:
+    world = World()
+
+    def stop(_: FetchProgress) -> None:
+        world.stops = True
+
     with pytest.raises(Stopped):
-        world.fetcher.fetch(LISTING, lambda _: None)
+        world.fetcher.fetch(LISTING, stop)
     assert len(world.asked) == 1
     assert world.ended is not None and world.ended[0] is not FetchOutcome.DONE
 

@@ -43,13 +43,18 @@ def test_another_part_of_the_body_is_refused_by_its_extent(folder: Path) -> None
         check(read_volume(sorted(folder.iterdir())), HEAD_COVERAGE)
 
 
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The head without its top 30 rows."""
+    box = (slice(None), slice(30, None), slice(None))
+    return cropped(head_paths(), tmp_path_factory.mktemp("cut"), box)
+
+
 @pytest.mark.parametrize("storage", [None, Storage.AXIAL])
 def test_a_head_cut_off_at_the_vertex_is_refused_however_it_is_stored(
-    tmp_path: Path, storage: Storage | None
+    cut: list[Path], tmp_path: Path, storage: Storage | None
 ) -> None:
-    paths = cropped(head_paths(), tmp_path / "cut", (slice(None), slice(30, None), slice(None)))
-    if storage is not None:
-        paths = restored(paths, tmp_path / "restored", storage)
+    paths = cut if storage is None else restored(cut, tmp_path, storage)
     with pytest.raises(InputRefused, match="the body is cut off on the head side: the section"):
         check(read_volume(paths), HEAD_COVERAGE)
 

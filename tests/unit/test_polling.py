@@ -38,6 +38,7 @@ class Node:
         self.down = False
         self.fails = False
         self.busy = False
+        self.poison: set[str] = set()
         self._clock = clock
         self._rows: dict[str, Fetch] = {}
         self.poller = Poller(rule, self, self, self, clock, UTC, self._turn)  # type: ignore[arg-type]
@@ -55,6 +56,8 @@ class Node:
     def fetch(self, study: StudyListing, _tell: Any, asked_by: str = "") -> FetchReport:
         self.had.append(study.study_instance_uid)
         report = FetchReport(listing=study, completed=study.instances)
+        if study.study_instance_uid in self.poison:
+            report.problems.append("broken off")
         if self.fails:
             report.problems.append("one is missing")
         self._rows[study.study_instance_uid] = Fetch(
@@ -71,6 +74,8 @@ class Node:
             failed=0,
             reason="",
         )
+        if study.study_instance_uid in self.poison:
+            raise PeerError("pacs breaks off")
         return report
 
     def latest(self, _node: str, studies: list[str]) -> dict[str, Fetch]:
@@ -146,6 +151,18 @@ def test_a_study_that_could_not_be_had_whole_is_tried_again_later_each_time(
     node.fails = False
     clock.advance(timedelta(hours=1))
     assert [node.poller.step() for _ in range(2)] == [1, 0]
+
+
+def test_a_study_that_makes_the_node_break_off_stops_no_other(
+    node: Node, clock: SteppedClock
+) -> None:
+    node.studies = [listing(f"1.{n}", time=f"080{n}") for n in range(1, 6)]
+    node.poison = {"1.1"}
+    for _ in range(6):
+        node.poller.step()
+        clock.advance(timedelta(minutes=1))
+    assert set(node.had) == {"1.1", "1.2", "1.3", "1.4", "1.5"}
+    assert [node.had.count(f"1.{n}") for n in range(2, 6)] == [1, 1, 1, 1]
 
 
 def test_while_somebody_else_fetches_from_the_node_it_is_not_even_asked(node: Node) -> None:

@@ -297,3 +297,21 @@ def test_the_file_is_on_the_disk_before_it_has_its_name_and_the_name_before_it_i
     assert received == [f"fdatasync {scratch}", "link new", f"fsync {tmp_path.name}"]
     assert duplicate == [f"fsync {tmp_path.name}"]
     assert steps == [f"fsync {tmp_path.name}", f"link {name[:2]}", "fsync images"]
+
+
+def test_many_entries_wait_for_the_disk_once_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    names = [f"{folder}{number:062x}" for folder in ("aa", "bb") for number in range(20)]
+    for name in names:
+        (tmp_path / "new" / name).write_bytes(b"x")
+    spool.adopt_all(names[:1])
+    synced: list[str] = []
+    monkeypatch.setattr("scp.spool.sync_folder", lambda folder: synced.append(folder.name))
+    spool.adopt_all(names)
+    assert sorted(synced) == ["aa", "bb", "images"]  # the last one for the new folder
+    assert {name for _, found in spool.adopted_names() for name in found} == set(names)
+    assert [prefix for prefix, _ in spool.adopted_names()] == ["aa", "bb"]
+    with pytest.raises(BadInstance):
+        spool.adopt_all(["c" * 64])
