@@ -39,6 +39,8 @@ dev: .venv/dev
 demo: venv
 	$(BIN)/appliance demo
 
+# What a test starts is compiled once, also where the environment asks for no bytecode.
+test: export PYTHONDONTWRITEBYTECODE =
 test: dev
 	sh tests/install-counterparts.sh
 	$(BIN)/python -m pytest -m "not gpu" --ignore=tests/model -n 2 --dist loadgroup

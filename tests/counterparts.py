@@ -5,11 +5,12 @@
         assert len(pacs.instances()) == 3
 
 Orthanc listens on all addresses whatever it is told, so `DicomCheckModalityHost` is on. It takes
-seconds to stop: `orthanc` returns only when the process is gone.
+3.5 seconds to stop and loses nothing when it is killed: `orthanc` kills it.
 """
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -118,7 +119,11 @@ def dciodvfy_errors(path: Path) -> list[str]:
 
 @contextmanager
 def running(
-    arguments: Sequence[str | Path], *, port: int, log: Path
+    arguments: Sequence[str | Path],
+    *,
+    port: int,
+    log: Path,
+    end: signal.Signals = signal.SIGTERM,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends, from when it listens until its process is gone."""
     with log.open("wb") as output:
@@ -131,7 +136,7 @@ def running(
             raise RuntimeError(f"{arguments[0]} ended at once: {log.read_text(errors='replace')}")
         yield process
     finally:
-        process.terminate()
+        process.send_signal(end)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
@@ -214,7 +219,8 @@ def orthanc(
     path = root / "orthanc.json"
     path.write_text(json.dumps({**configuration, **(settings or {})}))
     log = root / "orthanc.log"
-    with running([tool("Orthanc"), path], port=http_port, log=log) as process:
+    started = running([tool("Orthanc"), path], port=http_port, log=log, end=signal.SIGKILL)
+    with started as process:
         wait_until(lambda: listens(port))
         yield Orthanc(ae_title=ae_title, port=port, http_port=http_port, log=log, pid=process.pid)
 

@@ -36,11 +36,12 @@ CHARACTER_SETS = (
     ("GBK", "gbk", "Wang^XiaoDong=王^小东="),
     ("\\ISO 2022 IR 87", "iso2022_jp", "Yamada^Tarou=山田^太郎=やまだ^たろう"),
     ("ISO 2022 IR 13\\ISO 2022 IR 87", "iso2022_jp", "Yamada=山田^太郎"),
-    ("\\ISO 2022 IR 159", "iso2022_jp_2", "Yamada^Tarou=山田^太郎"),
-    ("\\ISO 2022 IR 149", "iso2022_kr", "Hong^Gildong=洪^吉洞=홍^길동"),
-    ("\\ISO 2022 IR 58", "iso2022_jp_2", "Zhang^XiaoDong"),
+    ("\\ISO 2022 IR 159", "iso2022_jp_2", "Yamada^Tarou=丂丄^丅"),
+    ("\\ISO 2022 IR 149", "euc_kr", "Hong^Gildong=洪^吉洞=홍^길동"),
+    ("\\ISO 2022 IR 58", "gb2312", "Zhang^XiaoDong=张^小东"),
     ("ISO 2022 IR 100\\ISO 2022 IR 126", "iso8859_1", "Müller"),
 )
+_INTRODUCED = {"euc_kr": b"\x1b$)C", "gb2312": b"\x1b$)A"}  # before a text in G1
 PREFIX, META = 132, struct.Struct("<HH2sHI")
 
 
@@ -57,12 +58,26 @@ def of_each_syntax(rng: random.Random) -> Iterator[Instance]:
         yield image(rng, study=study, series=series, number=number, size=size, syntax=syntax)
 
 
+def written(name: str, codec: str) -> bytes:
+    """Return a name as DICOM writes it: each component begins anew. PS3.5 section 6.1.2.5.3."""
+    groups = []
+    for group in name.split("="):
+        parts = (_component(part, codec) for part in group.split("^"))
+        groups.append(b"^".join(parts))
+    return b"=".join(groups)
+
+
+def _component(text: str, codec: str) -> bytes:
+    introduction = b"" if text.isascii() else _INTRODUCED.get(codec, b"")
+    return introduction + text.encode(codec)
+
+
 def of_each_character_set(rng: random.Random) -> Iterator[Instance]:
     """Yield an image with a patient's name in each."""
     for number, (term, codec, name) in enumerate(CHARACTER_SETS):
         more = {
             0x00080005: ("CS", padded("CS", term)),
-            0x00100010: ("PN", padded("PN", name.encode(codec, "replace"))),
+            0x00100010: ("PN", padded("PN", written(name, codec))),
         }
         syntax = (EXPLICIT, IMPLICIT)[number % 2]
         one = image(rng, study=new_uid(rng), series=new_uid(rng), size=64, syntax=syntax, more=more)
