@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from results_store.studies import IndexedInstance
 
@@ -17,7 +17,9 @@ TAGS = [
 ]  # fmt: skip
 REMEMBERED = 200
 _SEXES = {"M": "male", "F": "female", "O": "other"}
-_UNREADABLE = (OSError, InvalidDicomError, EOFError, ValueError, TypeError, LookupError)
+_UNREADABLE = (
+    OSError, InvalidDicomError, BytesLengthException, EOFError, ValueError, TypeError, LookupError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from appliance.core.errors import BadInstance
 from pipelines.frames import PLANE_ORIENTATION, PLANE_POSITION, frame_numbers
@@ -37,7 +37,9 @@ TAGS = [
 ]  # fmt: skip
 REMEMBERED = 8  # stacks and segmentations kept in memory
 REMEMBERED_TITLES = 1000
-_UNREADABLE = (OSError, InvalidDicomError, EOFError, ValueError, TypeError, LookupError)
+_UNREADABLE = (
+    OSError, InvalidDicomError, BytesLengthException, EOFError, ValueError, TypeError, LookupError,
+)  # fmt: skip
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 

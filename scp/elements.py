@@ -10,6 +10,7 @@ from io import BytesIO
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
@@ -27,8 +28,8 @@ _ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # (FFFE,E000), little and b
 # Everything that pydicom raises on what is no data set, or a broken one. (OSError: for items;
 # no disk is read here.)
 _UNREADABLE = (
-    EOFError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError,
-    OSError, OverflowError, RecursionError, MemoryError, struct.error, Warning,
+    EOFError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, OSError,
+    OverflowError, BytesLengthException, RecursionError, MemoryError, struct.error, Warning,
 )  # fmt: skip
 
 
@@ -83,10 +84,13 @@ def parse(data_set: bytes, transfer_syntax_uid: str) -> Dataset:
 
 def texts_of(dataset: Dataset, keyword: str) -> tuple[str, ...] | None:
     """Return the values of a UI, CS or SH element; None where it is absent. Raises Unacceptable."""
-    element = dataset.get_item(_tag(keyword)) if _tag(keyword) in dataset else None
+    try:
+        element = dataset.get_item(_tag(keyword)) if _tag(keyword) in dataset else None
+    except _UNREADABLE:  # what is empty is decoded at once
+        raise _unreadable() from None
     if element is None:
         return None
-    value = element.value or b""  # what is empty, pydicom decodes at once
+    value = element.value or b""
     if not isinstance(value, bytes):
         raise Unacceptable(NStatus.INVALID_VALUE, f"{keyword} is no text")
     return tuple(part.strip("\0 ") for part in value.decode("ascii", "replace").split("\\"))

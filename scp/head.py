@@ -153,10 +153,16 @@ def find_elements(
 
 
 def value_end(data: Buffer, element: Element, transfer_syntax_uid: str) -> int:
-    """Return where the element's value ends, with the delimiter that it may have."""
+    """Return where the element's value ends, with the delimiter that it may have.
+
+    Raises MalformedDataSet: a walk that ran out of steps has not seen all of what it believed.
+    """
     if element.length is not None:
         return element.value + element.length
-    return _skip(data, element, _encoding(transfer_syntax_uid), _MAX_STEPS)[0]
+    try:
+        return _skip(data, element, _encoding(transfer_syntax_uid), _MAX_STEPS)[0]
+    except OutOfBounds:
+        raise _malformed(is_dicom=True) from None
 
 
 def _encoding(transfer_syntax_uid: str) -> _Encoding:
@@ -169,6 +175,22 @@ def _malformed(*, is_dicom: bool) -> MalformedDataSet:
     return MalformedDataSet(
         Fault.NOT_DICOM, "the bytes are not a DICOM data set in the agreed transfer syntax"
     )
+
+
+def fragments(data: Buffer, element: Element) -> Iterator[tuple[int, int]]:
+    """Yield where each item of encapsulated pixel data begins and ends, the offset table first.
+
+    Raises MalformedDataSet. PS3.5 annex A.4.
+    """
+    position = element.value
+    try:
+        while (item := read_element(data, position)).tag == ITEM:
+            if item.length is None:
+                raise MalformedDataSet(Fault.NOT_DICOM, "a fragment of pixel data has no length")
+            position = item.value + item.length
+            yield item.value, position
+    except OutOfBounds:
+        raise _malformed(is_dicom=True) from None
 
 
 class OutOfBounds(Exception):

@@ -7,17 +7,15 @@ piece at a time, whatever its size.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from pydicom.uid import ExplicitVRBigEndian
 
 from scp.head import (
-    ITEM,
     Buffer,
     Element,
-    Fault,
-    MalformedDataSet,
     find_elements,
-    read_element,
+    fragments,
 )
 
 _FLOAT, _DOUBLE, _PIXELS = 0x7FE00008, 0x7FE00009, 0x7FE00010
@@ -63,11 +61,4 @@ def _stretches(data: Buffer, element: Element) -> Iterator[tuple[int, int]]:
     if element.length is not None:
         yield element.value, element.value + element.length
         return
-    position, is_table = element.value, True
-    while (item := read_element(data, position)).tag == ITEM:
-        if item.length is None:
-            raise MalformedDataSet(Fault.NOT_DICOM, "a fragment of the pixel data has no length")
-        position = item.value + item.length
-        if not is_table:
-            yield item.value, position
-        is_table = False
+    yield from islice(fragments(data, element), 1, None)

@@ -42,7 +42,7 @@ def fetch(
         raise StoreError(f"{study!r} is no Study Instance UID")
     with open_site(config) as site:
         name = source_node(site, node)
-        with turn(site.folders.run, name):
+        with turn(site.folders.run, name, lambda: _say_waiting(name)):
             report = _fetched(site, name, study)
         stays = [route.name for route in site.settings.routes if route.backfill != "send"]
     if as_json:
@@ -61,6 +61,10 @@ def fetch(
             soft_wrap=True,
         )
     return 1 if report.problems else 0
+
+
+def _say_waiting(node: str) -> None:
+    errors.print(f"Another fetch from {node} is under way; waiting for its end.", markup=False)
 
 
 def _fetched(site: Site, node: str, study: str) -> FetchReport:

@@ -11,6 +11,7 @@ from itertools import chain
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
@@ -22,7 +23,15 @@ _BULK = frozenset({"OB", "OD", "OF", "OL", "OV", "OW"})
 _LONGEST = 1024  # letters of one value
 _MOST = 64  # values of one element
 _BLOCKS = range(0x10, 0x100)  # private creators (PS3.5 section 7.8.1)
-_MALFORMED = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError)
+_MALFORMED = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    BytesLengthException,
+)
 
 SHARED_GROUPS = "SharedFunctionalGroupsSequence"
 FRAME_GROUPS = "PerFrameFunctionalGroupsSequence"

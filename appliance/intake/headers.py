@@ -14,7 +14,7 @@ from typing import Protocol
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from appliance.core import product
 from appliance.core.errors import BadInstance
@@ -52,7 +52,8 @@ IDENTITY = (
 # Everything that pydicom raises on what is no data set, or a broken one.
 _UNREADABLE = (
     InvalidDicomError, EOFError, ValueError, TypeError, LookupError, AttributeError,
-    NotImplementedError, OverflowError, RecursionError, MemoryError, struct.error,
+    NotImplementedError, BytesLengthException, OverflowError, RecursionError, MemoryError,
+    struct.error,
 )  # fmt: skip
 
 

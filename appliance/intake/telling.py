@@ -37,7 +37,7 @@ class Teller:
         for received, facts, outcome, reason in told:
             study, series = received.study_instance_uid, received.series_instance_uid
             groups.setdefault((study, series, outcome, reason), []).append(received)
-            if outcome in {IndexOutcome.NEW, IndexOutcome.UPDATE}:
+            if outcome is IndexOutcome.NEW:  # not while a correction is coming, image by image
                 self._look_at_patient(study, facts.patient_id_key)
         for (study, series, outcome, reason), instances in groups.items():
             fields: dict[str, object] = {"study_instance_uid": study, "series_instance_uid": series}

@@ -129,8 +129,13 @@ def source_node(site: Site, name: str | None) -> str:
 
 
 @contextmanager
-def turn(run_folder: Path, node: str) -> Iterator[None]:
-    """Hold the node's turn: one process at a time retrieves from it. Waits for it."""
+def turn(run_folder: Path, node: str, tell: Callable[[], None]) -> Iterator[None]:
+    """Hold the node's turn: one process at a time retrieves from it. Waits, and tells that."""
+    with turn_if_free(run_folder, node) as is_ours:
+        if is_ours:
+            yield
+            return
+    tell()
     with _open_lock(run_folder, node) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -1,5 +1,6 @@
 """C-MOVE and C-GET: from Orthanc, and from nodes that fail in every way of the standard."""
 
+import socket
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -34,6 +35,8 @@ from tests.builders import mr_series, mr_slices, write
 from tests.counterparts import HOST, Orthanc, free_port, orthanc, wait_until
 from tests.receiving import PEERS, Told, receiver
 
+pytestmark = pytest.mark.xdist_group("retrieving")  # one Orthanc for all
+
 GET, MOVE = StudyRootQueryRetrieveInformationModelGet, StudyRootQueryRetrieveInformationModelMove
 
 
@@ -63,8 +66,9 @@ class _Slot:
 class Shelf:
     """A real spool, filled as the appliance fills it."""
 
-    def __init__(self, root: Path, *, largest: int = 10**9) -> None:
+    def __init__(self, root: Path, *, largest: int = 10**9, study: str = "") -> None:
         self.spool = Spool(root)
+        self._study = study
         self._depot = Depot(self.spool, Told(), SystemClock(), largest=largest, refuse_below=0)
 
     def begin(self, sop_class: str, sop_instance: str, transfer_syntax: str) -> _Slot:
@@ -73,6 +77,7 @@ class Shelf:
             calling_ae_title="ORTHANC",
             called_ae_title="APPLIANCE",
             peer_address=HOST,
+            study_instance_uid=self._study,
         )
         claimed = Claimed(
             sop_class_uid=sop_class,
@@ -324,3 +329,52 @@ def test_a_node_that_breaks_off_has_given_no_answer() -> None:
 
     got = moved(aborts)
     assert (got.status, got.verdict) == (NO_ANSWER, Verdict.RETRY)
+
+
+def got(shelf: Shelf, handler: Callable[..., Any]) -> Retrieved:
+    with odd_node(GET, handler) as port:
+        offer = [(MRImageStorage, ExplicitVRLittleEndian)]
+        return client(port, theirs="ODD").get(WANTED, offer, shelf, quiet)
+
+
+def test_what_a_node_sends_of_another_study_is_not_kept(tmp_path: Path) -> None:
+    ours, other = (mr_slices(slices=1, StudyInstanceUID=uid)[0] for uid in ("1.2", "1.9"))
+
+    def sends_both(_: Any) -> Iterator[Any]:
+        yield 2
+        yield 0xFF00, ours
+        yield 0xFF00, other
+
+    shelf = Shelf(tmp_path / "spool", study="1.2")
+    result = got(shelf, sends_both)
+    assert list(shelf.data_sets()) == [ours.SOPInstanceUID]
+    assert (result.verdict, result.completed, result.failed) == (Verdict.RETRY, 1, 1)
+    assert result.failed_uids == (other.SOPInstanceUID,)
+
+
+def test_a_node_that_breaks_off_inside_a_data_set_leaves_no_half_of_it(tmp_path: Path) -> None:
+    first, second = mr_slices(slices=2, rows=1200, columns=1200)
+
+    def breaks_off(event: Any) -> Iterator[Any]:
+        yield 2
+        yield 0xFF00, first
+        dul, sent = event.assoc.dul, 0
+        connection = dul.socket.socket
+
+        def send_some(data: bytes) -> None:
+            nonlocal sent
+            sent += len(data)
+            if sent > 2_000_000:
+                dul.event_queue.put("Evt17")  # the connection is closed
+                connection.shutdown(socket.SHUT_RDWR)
+            else:
+                connection.sendall(data)
+
+        dul.socket.send = send_some
+        yield 0xFF00, second
+
+    shelf = Shelf(tmp_path / "spool")
+    result = got(shelf, breaks_off)
+    assert list(shelf.data_sets()) == [first.SOPInstanceUID]
+    assert (result.status, result.verdict) == (NO_ANSWER, Verdict.RETRY)
+    assert not list((tmp_path / "spool" / "tmp").glob("*/*"))

@@ -268,9 +268,11 @@ def test_a_correction_that_comes_image_by_image_beside_the_originals_is_no_secon
 ) -> None:
     images = head()
     copies = coerced(images, PatientID="CORRECTED")
-    for image, copy in zip(images, copies, strict=True):
-        world.receive([image])
-        resend(world, [copy])
+    world.receive(images[:2])
+    for new in (copies[:1], images[2:], copies[1:]):
+        resend(world, new)
+        world.step_to_the_end()
+    assert world.stored(Event.STUDY_MIXED) == []
     world.pass_time(QUIET)
     assert world.state() is RouteState.CLOSED
     assert len(world.jobs()) == 1

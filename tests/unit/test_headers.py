@@ -109,6 +109,17 @@ def enhanced(**per_frame: object) -> Dataset:
     return dataset
 
 
+def test_a_number_of_a_length_that_none_has_hurts_nobody(tmp_path: Path) -> None:
+    (dataset,) = mr_slices(slices=1)
+    path = write(dataset, tmp_path / "one.dcm")
+    rows = bytes.fromhex("28001000") + b"US"
+    content = path.read_bytes()
+    whole = rows + (2).to_bytes(2, "little")
+    broken = rows + (3).to_bytes(2, "little") + b"\0"
+    path.write_bytes(content.replace(whole, broken))
+    assert read_header(path, ()).summary.attributes["Rows"] == ("unreadable",)
+
+
 def test_an_enhanced_image_answers_to_the_classic_keywords(tmp_path: Path) -> None:
     path = write(enhanced(FlipAngle=[9, 9]), tmp_path / "e.dcm")
     header = read_header(path, {"EchoTime", "FlipAngle", "ImagePositionPatient"})

@@ -1,15 +1,18 @@
 """The fast way to a header finds what pydicom finds, and tells what is not whole."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
 )
 
 from appliance.core.errors import BadInstance
@@ -17,8 +20,10 @@ from appliance.core.product import APPLIANCE_DEVICE_UID
 from appliance.intake import scan
 from appliance.intake.headers import read_header
 from appliance.intake.scan import HeaderCache, Scanner
+from scp import head
 from scp.filemeta import Provenance
 from scp.head import Fault, MalformedDataSet
+from scp.pixels import pixel_digest
 from scp.spool import Spool
 from tests.builders import mr_slices, write
 from tests.receiving import encoded
@@ -106,6 +111,39 @@ def test_a_header_of_what_is_not_whole_is_refused_with_the_reason(tmp_path: Path
             scanner.scan(content[:keep], start, ExplicitVRLittleEndian)
         assert caught.value.fault is Fault.TRUNCATED
     assert scanner.scan(content, start, ExplicitVRLittleEndian)
+
+
+def test_whatever_stands_there_a_header_is_read_or_refused(tmp_path: Path) -> None:
+    dataset = own()
+    dataset.PixelData = encapsulate([b"\xff\x4f" + bytes(40)] * 3)
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    content = write(dataset, tmp_path / "one.dcm").read_bytes()
+    start, scanner = start_of(content), Scanner(ASKED)
+    dice = Random(7)  # noqa: S311 - the same bytes each time
+    refused = 0
+    for _ in range(1500):
+        broken = bytearray(content)
+        for _ in range(dice.randint(1, 3)):
+            at = dice.randrange(start, len(broken))
+            broken[at] = dice.choice((0, 1, 0xFF, 0xFE, dice.randrange(256)))
+        for read in (scanner.scan, pixel_digest):
+            try:
+                read(bytes(broken), start, JPEG2000Lossless)
+            except BadInstance:
+                refused += 1
+    assert refused > 100
+
+
+def test_a_sequence_longer_than_a_walk_goes_is_refused_where_it_is_broken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(head, "_MAX_STEPS", 20)
+    item = b"\xfe\xff\x00\xe0\0\0\0\0"
+    sequence = b"\x18\x00\x01\xa0SQ\0\0\xff\xff\xff\xff" + item * 18 + b"broken"
+    content = b"\x08\x00\x16\x00UI\x04\x001.2\0" * 3 + sequence
+    with pytest.raises(MalformedDataSet):
+        Scanner(ASKED).scan(content, 0, ExplicitVRLittleEndian)
 
 
 def test_a_header_without_a_usable_uid_is_bad(tmp_path: Path) -> None:

@@ -256,6 +256,17 @@ def test_a_list_that_is_no_sequence_is_told() -> None:
         changed_step(data, ImplicitVRLittleEndian)
 
 
+def test_an_empty_element_of_an_unknown_representation_is_told() -> None:
+    data = encoded(available("1.2.3.1", {"1.5": ["1.5.1"]}), implicit=False)
+    uid = bytes.fromhex("08005511") + b"UI"  # Referenced SOP Instance UID (0008,1155)
+    assert uid in data
+    for wrong in (b"XX\0\0", b"U\xff\0\0"):
+        position = data.index(uid) + 4
+        broken = data[:position] + wrong + data[position + 4 :]
+        with pytest.raises(Unacceptable):
+            availability(broken, ExplicitVRLittleEndian)
+
+
 def test_steps_that_ended_long_ago_are_forgotten(peer: Peer) -> None:
     peer.create(new_step())
     assert peer.states.sweep(datetime(2020, 1, 1, tzinfo=UTC)) == 0
