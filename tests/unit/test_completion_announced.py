@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.intake.arrival import Arrival
 from appliance.intake.completion import Completion, Outcome, Said, Signal, evaluate
@@ -169,3 +171,33 @@ def test_a_released_route_never_runs_without_a_required_input() -> None:
     held = look(1, found=assessment("a", missing=("p/b",)), released_by="anna")
     assert held.outcome is Outcome.HELD
     assert held.reason == "released by anna, but no series for p/b"
+
+
+ANNOUNCEMENTS = st.lists(
+    st.builds(
+        lambda state, a, b: step(state, a=a, b=b),
+        st.sampled_from(Announced),
+        st.integers(0, 4),
+        st.integers(0, 4),
+    ),
+    max_size=3,
+)
+
+
+@given(steps=ANNOUNCEMENTS, seconds=st.integers(0, 8000), optional=st.booleans())
+def test_no_announcement_closes_over_what_is_missing(
+    steps: list[Announcement], seconds: int, *, optional: bool
+) -> None:
+    lacking = assessment("a", missing=("p/x",), optional=("p/y",) if optional else ())
+    assert look(seconds, *steps, found=lacking).outcome is not Outcome.CLOSED
+
+
+@given(steps=ANNOUNCEMENTS, seconds=st.integers(0, 8000), images=st.integers(1, 5))
+def test_a_list_closes_only_over_exactly_the_images_that_it_names(
+    steps: list[Announcement], seconds: int, images: int
+) -> None:
+    closed = look(seconds, *steps, a=images)
+    if closed.signal in {Signal.MPPS, Signal.IAN}:
+        listing = [one for one in steps if one.state in {COMPLETED, Announced.AVAILABLE}]
+        assert frozenset().union(*(one.listed["a"] for one in listing)) == set(uids("a", images))
+        assert not any(one.listed["b"] for one in listing)
