@@ -51,7 +51,7 @@ class StowOptions:
     largest_request: int
     most_parts: int = 10_000  # of one request
     most_requests: int = 8  # at one time
-    patience: timedelta = timedelta(seconds=60)  # with each piece
+    patience: timedelta = timedelta(seconds=60)  # with each megabyte
     prefix: str = "/dicom-web"
 
 
@@ -161,25 +161,32 @@ class Stow:
 
     async def _read(self, request: StowRequest, receive: Receive) -> tuple[Taken, ...]:
         """Return what became of the parts. Nothing of the body is held but the piece at hand."""
-        piece, size = bytearray(), 0
-        while True:
+        size, is_last = 0, False
+        while not is_last:
             try:
-                patience = self._options.patience.total_seconds()
-                message = await asyncio.wait_for(receive(), patience)
+                # For a whole piece: who sends a byte now and then does not keep his place.
+                async with asyncio.timeout(self._options.patience.total_seconds()):
+                    piece, is_last = await _piece(receive)
             except TimeoutError:
                 raise _Refused(HTTPStatus.REQUEST_TIMEOUT, "the body came too slowly") from None
-            if message["type"] != "http.request":
-                raise _Gone
-            piece += message.get("body", b"")
-            size += len(message.get("body", b""))
+            size += len(piece)
             if size > self._options.largest_request:
                 raise self._too_large()
-            is_last = not message.get("more_body", False)
-            if len(piece) >= _PIECE or is_last:
-                await asyncio.to_thread(request.feed, bytes(piece))
-                piece.clear()
-            if is_last:
-                return request.end()
+            await asyncio.to_thread(request.feed, piece)
+        return request.end()
+
+
+async def _piece(receive: Receive) -> tuple[bytes, bool]:
+    """Return the next megabyte or so of the body, and whether it is the last."""
+    piece = bytearray()
+    while len(piece) < _PIECE:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise _Gone
+        piece += message.get("body", b"")
+        if not message.get("more_body", False):
+            return bytes(piece), True
+    return bytes(piece), False
 
 
 def _boundary(headers: Mapping[str, str]) -> str:

@@ -56,7 +56,7 @@ class StowSettings(Document):
     timeout: Duration = Field(
         default=timedelta(seconds=60),
         gt=timedelta(0),
-        description="Patience with each piece of a body.",
+        description="Patience with each megabyte of a body.",
     )
 
 
