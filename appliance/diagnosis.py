@@ -47,8 +47,31 @@ def warnings(settings: Settings) -> list[str]:
         for peer in settings.receiver.peers
         if peer.commitment
     ]
+    found += _of_doors(settings)
     said = expiring(settings, SystemClock().now())
     return found + [f"{key}: {what}" for key, what in said.items()]
+
+
+def _of_doors(settings: Settings) -> list[str]:
+    found = []
+    doors = (("fetch", settings.fetch), ("import", settings.imports))
+    brings = [key for key, value in doors if value]
+    if brings and not any(route.send and route.backfill == "send" for route in settings.routes):
+        found.append(
+            f"{' and '.join(brings)}: what comes this way is backfill, and no route that sends "
+            "says `backfill: send`: its results stay here"
+        )
+    # A C-MOVE makes the node call us, and whoever is no peer is rejected.
+    peers = {peer.ae_title for peer in settings.receiver.peers}
+    for name in sorted({rule.node for rule in settings.fetch}):
+        node = settings.destinations[name]
+        is_let_in = node.ae_title in peers or settings.receiver.accept_unknown_peers
+        if node.retrieve == "move" and not is_let_in:
+            found.append(
+                f"fetch from {name}: {node.ae_title} is no peer under receiver.peers; if it "
+                "sends under this AE title, what it is asked for is rejected"
+            )
+    return found
 
 
 def _can_be_made(folder: Path) -> bool:

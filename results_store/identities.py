@@ -169,7 +169,7 @@ def identity_changes(connection: Connection, study_uid: str) -> dict[int, tuple[
     changed: dict[int, dict[str, None]] = {}
     for job_id, before, after in pairs:
         changed.setdefault(job_id, {}).update(_changed(rows[before], rows[after]))
-    return {job_id: tuple(words) for job_id, words in changed.items()}
+    return {job_id: tuple(words) for job_id, words in changed.items() if words}
 
 
 def _changed(before: Row[Any], after: Row[Any]) -> dict[str, None]:

@@ -20,7 +20,7 @@ from appliance.core.errors import BadInstance
 from appliance.core.uids import is_usable_uid
 from scp.head import MalformedDataSet, verify_structure
 
-MOST_ITEMS = 100_000
+MOST_ITEMS = 50_000
 """Items of sequences in one message. Each costs time to read; one reference is one item."""
 
 _ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # (FFFE,E000), little and big endian

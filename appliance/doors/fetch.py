@@ -155,11 +155,11 @@ class Fetcher:
 
     def _have(self, report: FetchReport, wanted: Wanted, tell: Tell, of_series: int) -> None:
         """Have one series; what cannot be had after all attempts is a problem of the report."""
-        attempt = 0
+        before, attempt = report.completed, 0
         while True:
             attempt += 1
             began = self._clock.monotonic()
-            result = self._ask(report, wanted, tell, of_series)
+            result = self._ask_patiently(report, wanted, tell, of_series)
             self._slow_down(result.completed, self._clock.monotonic() - began)
             if result.verdict is Verdict.REFUSED:
                 raise PeerRefused(result.text)
@@ -169,11 +169,30 @@ class Fetcher:
             delay = self.options.retry.delay_after(attempt)
             if delay is None:
                 break
-            if result.failed_uids:
-                wanted = replace(wanted, sop_instance_uids=result.failed_uids[:_MOST_UIDS])
+            named = result.failed_uids
+            if not 0 < len(named) == result.failed <= _MOST_UIDS:
+                named, report.completed = (), before  # the whole series again
+            wanted = replace(wanted, sop_instance_uids=named)
             self._pause(delay)
         report.failed += max(result.failed, 1)
         report.problems.append(f"series {report.series} of {of_series}: {result.text}")
+
+    def _ask_patiently(
+        self, report: FetchReport, wanted: Wanted, tell: Tell, of_series: int
+    ) -> Retrieved:
+        """Ask; where there is no association, again after a while. Raises PeerError."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._ask(report, wanted, tell, of_series)
+            except (PeerRefused, Stopped):
+                raise
+            except PeerError:
+                delay = self.options.retry.delay_after(attempt)
+                if delay is None:
+                    raise
+                self._pause(delay)
 
     def _ask(self, report: FetchReport, wanted: Wanted, tell: Tell, of_series: int) -> Retrieved:
         def progress(counts: SubOperations) -> None:

@@ -105,6 +105,7 @@ def test_a_header_that_only_says_more_is_no_other_identity(world: IntakeWorld) -
     world.receive(images)
     world.pass_time(QUIET)
     more = {"InstitutionName": "Example", "PatientName": "SYNTHETIC^PATIENT^^"}
+    more |= {"StudyTime": "101500.000000", "IssuerOfPatientID": ""}
     resend(world, coerced(images, **more), calling=PACS)
     world.step_to_the_end()
     assert world.store.studies.identity_changes(STUDY) == {}

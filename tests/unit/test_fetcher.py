@@ -1,6 +1,7 @@
 """One study, series by series: what is asked for, what again, how slowly, and how it ends."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -132,6 +133,17 @@ def test_instances_that_failed_are_asked_for_again_by_their_uids() -> None:
     assert (report.completed, report.outcome) == (6, FetchOutcome.DONE)
 
 
+@pytest.mark.parametrize("named", [0, 1, 501])
+def test_where_not_all_that_failed_is_named_the_series_is_asked_for_again(named: int) -> None:
+    world = World()
+    failed = max(named, 2) if named < 500 else named
+    uids = tuple(f"1.2.1.{n}" for n in range(named))
+    world.answers = [replace(result(Verdict.RETRY, 1, *uids), failed=failed)]
+    report = world.fetcher.fetch(LISTING, lambda _: None)
+    assert world.asked[1].sop_instance_uids == ()
+    assert (report.completed, report.outcome) == (6, FetchOutcome.DONE)
+
+
 def test_what_fails_to_the_end_is_named_and_the_other_series_are_had() -> None:
     world = World()
     world.answers = [result(Verdict.RETRY, 0, "1.2.1.8") for _ in range(3)]
@@ -141,15 +153,30 @@ def test_what_fails_to_the_end_is_named_and_the_other_series_are_had() -> None:
     assert len(world.asked) == 4
 
 
-@pytest.mark.parametrize("answer", [result(Verdict.REFUSED, 0), PeerError("down")])
-def test_a_refusal_and_a_node_that_is_gone_end_the_fetch(answer: Any) -> None:
+@pytest.mark.parametrize(
+    ("answers", "kind", "asked"),
+    [
+        ([result(Verdict.REFUSED, 0)], PeerRefused, 1),
+        ([PeerRefused("not offered")], PeerRefused, 1),
+        ([PeerError("down")] * 3, PeerError, 3),
+    ],
+)
+def test_a_refusal_and_a_node_that_stays_away_end_the_fetch(
+    answers: list[Any], kind: type[PeerError], asked: int
+) -> None:
     world = World()
-    world.answers = [answer]
-    kind = PeerError if isinstance(answer, PeerError) else PeerRefused
+    world.answers = answers
     with pytest.raises(kind):
         world.fetcher.fetch(LISTING, lambda _: None)
-    assert len(world.asked) == 1
+    assert len(world.asked) == asked
     assert world.ended is not None and world.ended[0] is FetchOutcome.FAILED
+
+
+def test_a_node_that_is_away_for_a_moment_is_asked_again() -> None:
+    world = World()
+    world.answers = [PeerError("congested")]
+    assert world.fetcher.fetch(LISTING, lambda _: None).outcome is FetchOutcome.DONE
+    assert len(world.asked) == 3
 
 
 def test_it_waits_between_series_and_as_long_as_the_images_should_take() -> None:
