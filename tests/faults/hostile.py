@@ -88,10 +88,19 @@ def _look_for_losses(site: Site, kept: Sequence[Instance], damage: Damage) -> No
     reader = SpoolReader(site.spool, (*KEPT, SET_ASIDE))
     finding = reader.wait_for(kept)
     damage.lost, damage.doubled = list(finding.lost), list(finding.doubled)
+    deadline = time.monotonic() + PATIENCE
+    while (silent := _without_reason(site)) and time.monotonic() < deadline:
+        time.sleep(0.05)  # one that is just being set aside
+    damage.silent_quarantine = silent
+
+
+def _without_reason(site: Site) -> list[str]:
+    found = []
     for path in (site.spool / SET_ASIDE).glob("*.dcm"):
         reason = path.with_suffix(".txt")
         if not reason.exists() or not reason.read_text().strip():
-            damage.silent_quarantine.append(path.name)
+            found.append(path.name)
+    return found
 
 
 def _files(folder: Path) -> set[Path]:
