@@ -171,9 +171,9 @@ class Spool:
     def quarantine(self, name: str, reason: str) -> None:
         """Take an entry out of the way, and write down why. Raises BadInstance."""
         source = self.path(name)
+        (self._quarantine / f"{name}.txt").write_text(reason + "\n")  # never one without
         _link(source, self._quarantine / f"{name}.dcm")
         sync_folder(self._quarantine)
-        (self._quarantine / f"{name}.txt").write_text(reason + "\n")
         self.remove(name)
 
     def quarantined(self) -> tuple[str, ...]:
