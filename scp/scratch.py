@@ -62,6 +62,8 @@ class Scratch:
             if held is None:
                 continue
             try:
+                if not _is(folder, held):
+                    continue  # another process swept it between our opening and our locking
                 for path in folder.iterdir():
                     if path.name.startswith(Kind.ONLY.value):
                         set_aside(path)

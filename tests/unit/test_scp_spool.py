@@ -18,6 +18,7 @@ from appliance.core.product import APPLIANCE_DEVICE_UID
 from scp.filemeta import Provenance
 from scp.head import Identity
 from scp.incoming import spool_name
+from scp.scratch import lock_folder
 from scp.spool import Spool
 from tests.builders import mr_slices
 
@@ -191,6 +192,7 @@ CRASHING = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
+from scp.scratch import lock_folder
 from scp.spool import Spool
 from tests.unit.test_scp_spool import put, sample
 put(Spool(Path({spool!r})), *sample())
@@ -315,3 +317,19 @@ def test_many_entries_wait_for_the_disk_once_a_folder(
     assert [prefix for prefix, _ in spool.adopted_names()] == ["aa", "bb"]
     with pytest.raises(BadInstance):
         spool.adopt_all(["c" * 64])
+
+
+def test_a_folder_that_another_process_swept_at_this_moment_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Receivers start together, and each sweeps: one opens what the other is removing."""
+    spool = Spool(tmp_path / "spool")
+    (spool.root / "tmp" / "1-gone").mkdir()
+
+    def too_late(folder: Path) -> int | None:
+        held = lock_folder(folder)
+        folder.rmdir()
+        return held
+
+    monkeypatch.setattr("scp.scratch.lock_folder", too_late)
+    assert spool.sweep() == 0
