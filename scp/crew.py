@@ -5,6 +5,7 @@ that dies takes its own associations along and no others; it is replaced.
 """
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -92,6 +93,7 @@ class Crew:
             os._exit(status)
 
     def _be_one(self, parent: int) -> None:
+        gc.freeze()  # what is imported stays: no need to look through it again and again
         stop = threading.Event()
 
         def told(_number: int, _frame: FrameType | None) -> None:

@@ -20,11 +20,14 @@ from appliance.core.ports import InstanceSink
 from scp.direct import open_direct, write_end
 from scp.journal import Journal, Slot
 from scp.page import Page
-from scp.scratch import Kind
+from scp.scratch import Kind, sync_file_system
 from scp.spool import Spool
 
 _BATCH = 32  # instances that share the syncing of the folder
+_GATHER = 0.01  # seconds for others to come; each syncing holds up who writes to the journal
+_MANY = 4  # files for which one flush costs less than one for each
 _MOST_PAGES = 16  # held for instances that wait; others are read back from their slots
+_PLENTY = 10**9  # bytes free above which slots are made in advance
 _PAUSE = 1.0  # seconds after the disk refused
 
 
@@ -40,7 +43,9 @@ class Filer:
         self._waiting: deque[Slot] = deque()
         self._pages: dict[Slot, Page] = {}
         self._names: set[str] = set()
-        self._is_stopping = False
+        self._stopping = threading.Event()
+        self._has_filed = False
+        self._most = _BATCH
         self._thread = threading.Thread(target=self._run, name="filer", daemon=True)
 
     def start(self) -> int:
@@ -68,7 +73,8 @@ class Filer:
             if page is not None:
                 self._pages[slot] = page
             self._names.add(slot.instance.spool_name)
-            self._changed.notify()
+            if len(self._waiting) == 1:
+                self._changed.notify()
 
     def holds(self, name: str) -> bool:
         """Return whether the instance is durable here and has no file yet."""
@@ -77,7 +83,7 @@ class Filer:
     def stop(self) -> None:
         """File everything, unless the disk refuses: then it stays in the journal."""
         with self._changed:
-            self._is_stopping = True
+            self._stopping.set()
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
@@ -85,21 +91,37 @@ class Filer:
     def _run(self) -> None:
         has_failed = False
         while True:
-            with self._changed:
-                while not self._waiting and not self._is_stopping:
-                    self._changed.wait()
-                batch = [self._waiting[i] for i in range(min(_BATCH, len(self._waiting)))]
-                if not batch or (self._is_stopping and has_failed):
-                    return
+            batch = self._gather()
+            if not batch or (self._stopping.is_set() and has_failed):
+                return
             try:
                 self._file(batch)
-                has_failed = False
+                self._has_filed, has_failed = True, False
+                self._most = min(2 * self._most, _BATCH)
             except OSError as error:
                 self._tell(error, first=not has_failed)
                 has_failed = True
-                with self._changed:
-                    if not self._is_stopping:
-                        self._changed.wait(_PAUSE)
+                self._most = 1  # there may be room for one, and its slot makes room for the next
+                self._stopping.wait(_PAUSE)
+
+    def _gather(self) -> list[Slot]:
+        """Return what is to be filed now; nothing only where nothing will come any more."""
+        while not self._waiting and not self._stopping.is_set() and self._prepares():
+            pass
+        with self._changed:
+            while not self._waiting and not self._stopping.is_set():
+                self._changed.wait()
+        if len(self._waiting) < self._most:
+            self._stopping.wait(_GATHER)
+        with self._changed:
+            return [self._waiting[i] for i in range(min(self._most, len(self._waiting)))]
+
+    def _prepares(self) -> bool:
+        """Make a slot in advance, once images come at all; return whether more are wanted."""
+        with suppress(OSError):  # the next image finds out what the disk has
+            has_room = self._has_filed and self._spool.free_bytes() > _PLENTY
+            return has_room and self._journal.prepare()
+        return False
 
     def _file(self, batch: Sequence[Slot]) -> None:
         new = [
@@ -112,7 +134,7 @@ class Filer:
         crash_point(CrashPoint.JOURNAL_BEFORE_FREE)
         for slot in batch:
             name = slot.instance.spool_name if slot.instance else ""
-            self._journal.free(slot)
+            self._journal.free(slot, shrink=self._most < _BATCH)
             with self._changed:
                 self._waiting.popleft()
                 self._names.discard(name)
@@ -134,8 +156,7 @@ class Filer:
                     page = self._page
                     self._journal.read(slot, page)
                 write_end(file, page.body, slot.size)
-            for _, file, _ in made:
-                os.fdatasync(file)
+            self._sync([file for _, file, _ in made])
             crash_point(CrashPoint.SPOOL_BEFORE_LINK)
             for path, _, name in made:
                 self._spool.place(path, name)
@@ -145,6 +166,18 @@ class Filer:
                 os.close(file)
                 with suppress(FileNotFoundError):
                     path.unlink()
+
+    def _sync(self, files: Sequence[int]) -> None:
+        """Return when the files are on the disk.
+
+        Each fdatasync flushes the disk's cache, for which whoever writes to the journal waits; for
+        several files at once the file system is asked for one flush.
+        """
+        if len(files) >= _MANY:
+            sync_file_system(self._spool.root)
+            return
+        for file in files:
+            os.fdatasync(file)
 
     def _tell(self, error: OSError, *, first: bool) -> None:
         if first:

@@ -33,6 +33,9 @@ from scp.scratch import lock_folder, sync_folder
 MOST_SLOTS = 256
 """Instances of one process that may wait for their files; more get a file at once."""
 
+READY = 32
+"""Slots that are made in advance once images come: the first use of one costs as much as a file."""
+
 _MAGIC = b"APPLIANCE JOURNAL 1\n"
 
 
@@ -65,7 +68,7 @@ class Journal:
             sync_folder(folder)
         self._free: list[Slot] = []
         self._count = 0
-        self._blank = Page().lead  # zeros
+        self._blank = Page()  # zeros
 
     def put(self, page: Page, instance: ReceivedInstance) -> Slot | None:
         """Return the slot in which the instance is durable now; None where all are taken.
@@ -93,17 +96,39 @@ class Journal:
         if os.preadv(slot.file, [page.whole[:wanted]], 0) < BLOCK + slot.size:
             raise OSError(errno.EIO, "a slot of the journal is shorter than what was put into it")
 
-    def free(self, slot: Slot) -> None:
-        """Let the slot be used again: its instance is a durable file now, or was not promised."""
+    def free(self, slot: Slot, *, shrink: bool = False) -> None:
+        """Let the slot be used again: its instance is a durable file now, or was not promised.
+
+        `shrink` gives its room on the disk back.
+        """
         slot.instance = None
         with suppress(OSError):  # it is filed a second time after a crash, and found a duplicate
-            write_blocks(slot.file, self._blank)
+            if shrink:
+                os.ftruncate(slot.file, 0)
+            else:
+                write_blocks(slot.file, self._blank.lead)
         if slot.is_ours:
             with self._guard:
                 self._free.append(slot)
         else:
             os.close(slot.file)
             slot.path.unlink(missing_ok=True)
+
+    def prepare(self) -> bool:
+        """Make one more slot in advance; return False where there are enough. Raises OSError."""
+        with self._guard:
+            if self._count >= min(READY, self._most):
+                return False
+        slot = self._take_new()
+        if slot is not None:
+            try:
+                write_blocks(slot.file, self._blank.whole, durable=True)
+                sync_folder(self._folder)
+                slot.is_listed = True
+            finally:
+                with self._guard:
+                    self._free.insert(0, slot)  # those that were used are nearer
+        return slot is not None
 
     def left_over(self, page: Page) -> Iterator[Slot]:
         """Yield the slots that processes before us filled and did not free; the rest are free.
@@ -141,6 +166,10 @@ class Journal:
         with self._guard:
             if self._free:
                 return self._free.pop()  # the last one used: its blocks are near
+        return self._take_new()
+
+    def _take_new(self) -> Slot | None:
+        with self._guard:
             if self._count >= self._most:
                 return None
             self._count += 1

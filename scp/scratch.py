@@ -4,6 +4,7 @@ The lock is the kernel's, so it ends with the process however that ends. A folde
 when it is locked and still has its name: another process may have swept it in between.
 """
 
+import ctypes
 import fcntl
 import itertools
 import os
@@ -80,6 +81,17 @@ def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file_system(folder: Path) -> None:
+    """Return when the folder's file system has written everything (syncfs(2)). Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
     finally:
         os.close(descriptor)
 

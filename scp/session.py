@@ -299,14 +299,21 @@ class Session:
     def _finish(self, caller: Caller, pending: Upload | Request) -> None:
         """Answer the request, whose data set is here."""
         if isinstance(pending, Upload):
-            status = STATUSES[self._house.reception.finish(caller, pending)]
-            reply = Reply(status=status.code, comment=status.comment)
+            self._finish_upload(caller, pending)
         else:
             reply = self._answer(caller, pending)
             if reply.status != _SUCCESS:
                 self._tell_refused(caller, pending, reply)
-        self._respond(pending.command, reply)
+            self._respond(pending.command, reply)
         self._pace.pause()
+
+    def _finish_upload(self, caller: Caller, upload: Upload) -> None:
+        outcome = self._house.reception.finish(caller, upload)
+        status = STATUSES[outcome]
+        try:
+            self._respond(upload.command, Reply(status=status.code, comment=status.comment))
+        finally:
+            self._house.reception.tell(caller, upload, outcome)
 
     def _answer(self, caller: Caller, request: Request) -> Reply:
         command = request.command

@@ -5,8 +5,6 @@ association   all images of an association do, when its release is answered
 none          nothing is promised; for measurements
 """
 
-import ctypes
-import os
 from pathlib import Path
 
 from appliance.core.crashpoints import CrashPoint, crash_point
@@ -16,6 +14,7 @@ from scp.durability import Durability
 from scp.filer import Filer
 from scp.incoming import IncomingInstance
 from scp.journal import Journal
+from scp.scratch import sync_file_system
 from scp.spool import Spool
 
 
@@ -111,14 +110,3 @@ def shelf_for(durability: Durability, spool: Spool, sink: InstanceSink) -> Keepi
     if durability is Durability.INSTANCE:
         return JournalShelf(spool, Journal(spool.journal_folder), sink)
     return LazyShelf(spool, sink, settles=durability is Durability.ASSOCIATION)
-
-
-def sync_file_system(folder: Path) -> None:
-    """Return when the folder's file system has written everything (syncfs(2)). Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-    finally:
-        os.close(descriptor)

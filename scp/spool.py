@@ -71,7 +71,9 @@ class Spool:
 
     def holds(self, name: str) -> bool:
         """Return whether the instance is here, indexed or not."""
-        return self._image(name).exists() or (self._new / _checked(name)).exists()
+        # Asked for each image while its sender waits: os.path takes a tenth of pathlib's time.
+        image = os.path.join(self._images, _checked(name)[:2], f"{name}.dcm")  # noqa: PTH118
+        return os.path.exists(image) or os.path.exists(os.path.join(self._new, name))  # noqa: PTH110, PTH118
 
     def new_path(self, kind: Kind = Kind.ONLY) -> Path:
         """Return a path for a temporary file of this process."""

@@ -6,10 +6,11 @@ outcome when the last one has come.
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 
 from appliance.core.clock import Clock
 from appliance.core.log import Event, log_event
-from appliance.core.model import Door
+from appliance.core.model import Door, ReceivedInstance
 from appliance.core.uids import is_usable_uid
 from scp.association import Caller
 from scp.command import Command, ProtocolViolation
@@ -27,6 +28,14 @@ _TRASH = 65_536  # bytes; shared, as nobody reads them
 _FAULTS = {Fault.NOT_DICOM: Outcome.NOT_DICOM, Fault.TRUNCATED: Outcome.TRUNCATED}
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An instance that is in the spool, and the seconds that this took."""
+
+    instance: ReceivedInstance
+    seconds: float
+
+
 class Upload:
     """The data set of one C-STORE request, being received.
 
@@ -37,6 +46,7 @@ class Upload:
         self.command = command
         self.writer: IncomingInstance | None = None
         self.fault: Outcome | None = None
+        self.kept: Kept | None = None
         self.size = 0
         self._limit = limit
         self._trash = trash
@@ -139,7 +149,7 @@ class Reception:
         """Return the outcome of a request whose data set is complete. Never raises."""
         began = self._clock.monotonic()
         try:
-            outcome = self._keep(caller, upload, began)
+            outcome = self._keep(upload, began)
         except Exception as error:  # noqa: BLE001 — one instance must not end the association
             outcome = Outcome.NO_ROOM if isinstance(error, OSError) else Outcome.FAILED
             self._refuse(caller, upload, outcome, error=type(error).__name__)
@@ -156,7 +166,7 @@ class Reception:
         """Keep what an association was promised for its end. Raises OSError."""
         self._shelf.settle()
 
-    def _keep(self, caller: Caller, upload: Upload, began: float) -> Outcome:
+    def _keep(self, upload: Upload, began: float) -> Outcome:
         if upload.fault is not None or upload.writer is None:
             return upload.fault or Outcome.FAILED
         try:
@@ -166,19 +176,25 @@ class Reception:
         if refusal := refusal_of(upload.command, identity):
             return refusal
         instance, is_new = upload.writer.commit(identity, self._clock.now())
-        outcome = Outcome.STORED if is_new else Outcome.DUPLICATE
+        upload.kept = Kept(instance, round(self._clock.monotonic() - began, 4))
+        return Outcome.STORED if is_new else Outcome.DUPLICATE
+
+    def tell(self, caller: Caller, upload: Upload, outcome: Outcome) -> None:
+        """Count and log an instance that was kept; its sender has its answer and need not wait."""
+        if upload.kept is None:
+            return
+        instance = upload.kept.instance
         self._tally.count(caller.calling_ae_title, caller.address, outcome.value, instance.size)
         log_event(
-            Event.INSTANCE_RECEIVED if is_new else Event.INSTANCE_DUPLICATE,
+            Event.INSTANCE_RECEIVED if outcome is Outcome.STORED else Event.INSTANCE_DUPLICATE,
             study_instance_uid=instance.study_instance_uid,
             series_instance_uid=instance.series_instance_uid,
             sop_instance_uid=instance.sop_instance_uid,
             calling_ae_title=caller.calling_ae_title,
             peer_address=caller.address,
             size=instance.size,
-            seconds=round(self._clock.monotonic() - began, 4),
+            seconds=upload.kept.seconds,
         )
-        return outcome
 
     def _refuse(self, caller: Caller, upload: Upload, outcome: Outcome, **fields: object) -> None:
         self._tally.count(caller.calling_ae_title, caller.address, outcome.value)

@@ -65,6 +65,7 @@ class Running:
         self.port = self.receiver.port
 
     def only(self) -> ReceivedInstance:
+        wait_until(self.spool.new_entries)
         (name,) = self.spool.new_entries()
         return self.spool.read(name)
 

@@ -207,3 +207,38 @@ def test_a_file_system_without_direct_io_will_do(
     with started(shelf := site.shelf()):
         instance, _ = keep(shelf)
     assert site.entries()[instance.spool_name].endswith(sample()[0])
+
+
+def test_slots_are_made_in_advance_and_hold_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scp.journal.READY", 4)
+    folder = site.spool.journal_folder / "0"
+    with started(shelf := site.shelf()):
+        assert list(folder.glob("slot-*")) == []  # nothing came yet
+        keep(shelf)
+        wait_until(lambda: len(list(folder.glob("slot-*"))) == 4)
+    assert waiting_in(site.spool.journal_folder) == ()
+    with started(site.shelf()) as left:
+        assert left == 0
+
+
+def test_many_files_are_synced_by_one_flush_before_they_have_names(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    place = site.spool.place
+
+    def noted(temporary: Path, name: str) -> bool:
+        steps.append("link")
+        return place(temporary, name)
+
+    shelf = site.shelf()
+    for number in range(5):
+        keep(shelf, number)
+    monkeypatch.setattr("scp.filer.sync_file_system", lambda folder: steps.append(folder.name))
+    monkeypatch.setattr(site.spool, "place", noted)
+    abandon(shelf)
+    with started(site.shelf()):
+        pass
+    assert steps == ["spool", *["link"] * 5]
