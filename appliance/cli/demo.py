@@ -1,5 +1,6 @@
 """`appliance demo`."""
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -32,4 +33,6 @@ def demo(
     ] = None,
 ) -> int:
     """Run the appliance beside a stand-in PACS and show what it does."""
+    # As Ctrl-C does: without it, what was started would live on.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     return play(Options(folder=folder, once=once, json=json, keep=keep), console)
