@@ -36,16 +36,8 @@ def main() -> int:
     """Run every part; return the exit code."""
     options = _options()
     total = Tally()
-    parts: tuple[Callable[[argparse.Namespace, Path, Tally], str], ...] = (
-        kills_of_receiver_and_orchestrator,
-        kills_of_the_whole_appliance,
-        power_loss,
-        attacks,
-        hard_times,
-        fuzzing,
-    )
     with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
-        for part in parts:
+        for part in _parts():
             if options.only not in (None, part.__name__):
                 continue
             name = part.__name__.replace("_", " ")
@@ -64,13 +56,24 @@ def main() -> int:
     return 0 if total.verdict() == Tally().verdict() else 1
 
 
+def _parts() -> tuple[Callable[[argparse.Namespace, Path, Tally], str], ...]:
+    return (
+        kills_of_receiver_and_orchestrator,
+        kills_of_the_whole_appliance,
+        power_loss,
+        attacks,
+        hard_times,
+        fuzzing,
+    )
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults")
     parser.add_argument("--rounds", type=int, default=200, help="kills in all, about")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fuzz-seconds", type=int, default=600)
     parser.add_argument("--data", type=Path, help="a folder of DICOM files of others to send too")
-    parser.add_argument("--only", help="one part, by its function's name")
+    parser.add_argument("--only", choices=[part.__name__ for part in _parts()], help="one part")
     return parser.parse_args()
 
 
