@@ -6,7 +6,7 @@ from files alone.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from secrets import token_hex
 
 from appliance.core.clock import Clock
@@ -21,26 +21,15 @@ from scp.announced import (
     changed_step,
     created_step,
 )
-from scp.association import Caller
-from scp.command import N_CREATE_RQ, N_SET_RQ, Command
+from scp.command import N_CREATE_RQ, N_SET_RQ
 from scp.elements import NStatus, Unacceptable
 from scp.notices import Notice, Notices
-from scp.services import Reply
+from scp.services import Message, Reply
 from scp.step_states import StepStates
 
 # PS3.4 table F.7.2-2: what is answered where a step that is over is to be changed.
 NO_LONGER = "Performed Procedure Step Object may no longer be updated"
 NO_LONGER_ID = 0xA710
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """One request with all that is known of it."""
-
-    caller: Caller
-    command: Command
-    transfer_syntax_uid: str
-    data_set: bytes
 
 
 class Desk:
@@ -105,17 +94,9 @@ class PerformedSteps:
         self._desk = desk
         self._states = states
 
-    def answer(
-        self, caller: Caller, command: Command, transfer_syntax_uid: str, data_set: bytes
-    ) -> Reply:
+    def answer(self, message: Message) -> Reply:
         """Return the reply; after success the message is a notice and the state is kept."""
-        message = Message(
-            caller=caller,
-            command=command,
-            transfer_syntax_uid=transfer_syntax_uid,
-            data_set=data_set,
-        )
-        is_new = command.field == N_CREATE_RQ
+        is_new = message.command.field == N_CREATE_RQ
         return self._desk.answer(message, self._create if is_new else self._set)
 
     def _create(self, message: Message) -> Reply:
@@ -156,16 +137,8 @@ class Availability:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def answer(
-        self, caller: Caller, command: Command, transfer_syntax_uid: str, data_set: bytes
-    ) -> Reply:
+    def answer(self, message: Message) -> Reply:
         """Return the reply; after success the message is a notice."""
-        message = Message(
-            caller=caller,
-            command=command,
-            transfer_syntax_uid=transfer_syntax_uid,
-            data_set=data_set,
-        )
         return self._desk.answer(message, self._create)
 
     def _create(self, message: Message) -> Reply:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
 from appliance.core.model import SopReference
-from scp.announcing import Desk, Message
-from scp.association import Caller
-from scp.command import N_ACTION_RQ, Command
+from scp.announcing import Desk
+from scp.command import N_ACTION_RQ
 from scp.elements import NStatus, Unacceptable, items_of, parse, uid_of
-from scp.services import Reply
+from scp.services import Message, Reply
 
 STORAGE_COMMITMENT = str(StorageCommitmentPushModel)
 INSTANCE = str(StorageCommitmentPushModelInstance)  # of this class there is one, everywhere
@@ -45,16 +44,8 @@ class StorageCommitment:
         self._desk = desk
         self._ae_titles = frozenset(ae_titles)
 
-    def answer(
-        self, caller: Caller, command: Command, transfer_syntax_uid: str, data_set: bytes
-    ) -> Reply:
+    def answer(self, message: Message) -> Reply:
         """Return the reply; after success the request is a notice."""
-        message = Message(
-            caller=caller,
-            command=command,
-            transfer_syntax_uid=transfer_syntax_uid,
-            data_set=data_set,
-        )
         return self._desk.answer(message, self._keep)
 
     def _keep(self, message: Message) -> Reply:

@@ -14,6 +14,16 @@ LONGEST_DATA_SET = 4 * 1024**2  # bytes; held in memory, so bounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One request with all that is known of it."""
+
+    caller: Caller
+    command: Command
+    transfer_syntax_uid: str
+    data_set: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """The answer to a request: a status (PS3.7 annex C) and an Error Comment (0000,0902).
 
@@ -33,8 +43,6 @@ class Service(Protocol):
     sop_class_uids: tuple[str, ...]
     operations: frozenset[int]  # command fields of requests
 
-    def answer(
-        self, caller: Caller, command: Command, transfer_syntax_uid: str, data_set: bytes
-    ) -> Reply:
+    def answer(self, message: Message) -> Reply:
         """Return the reply when what it promises is durable. Raises OSError of the disk."""
         ...

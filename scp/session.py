@@ -27,7 +27,7 @@ from scp.contexts import supported
 from scp.pace import Pace
 from scp.pdu import IS_COMMAND, IS_LAST, AbortReason, PduType
 from scp.refusals import RefusalLog
-from scp.services import LONGEST_DATA_SET, Reply, Service
+from scp.services import LONGEST_DATA_SET, Message, Reply, Service
 from scp.status import STATUSES, Outcome
 from scp.store import Reception, Upload
 from scp.stream import ConnectionEnded, Stream
@@ -322,9 +322,14 @@ class Session:
         service = self._house.services.get(command.sop_class_uid)
         if service is None or command.field not in service.operations:
             return Reply(status=_UNRECOGNIZED_OPERATION, comment="this operation is not offered")
-        data_set = bytes(request.data_set)
+        message = Message(
+            caller=caller,
+            command=command,
+            transfer_syntax_uid=request.transfer_syntax_uid,
+            data_set=bytes(request.data_set),
+        )
         try:
-            return service.answer(caller, command, request.transfer_syntax_uid, data_set)
+            return service.answer(message)
         except OSError:  # the disk does not take what the answer would promise
             failed = STATUSES[Outcome.FAILED]
             return Reply(status=failed.code, comment=failed.comment)

@@ -26,7 +26,7 @@ from scp.association import Caller
 from scp.command import N_CREATE_RQ, N_SET_RQ, Command
 from scp.elements import MOST_ITEMS, NStatus, Unacceptable
 from scp.notices import Notices
-from scp.services import Reply, Service
+from scp.services import Message, Reply, Service
 from scp.step_states import StepStates
 from tests.announcements import (
     available,
@@ -77,7 +77,14 @@ class Peer:
             sop_instance_uid=uid,
         )
         data = dataset if isinstance(dataset, bytes) else encoded(dataset)
-        return service.answer(CALLER, command, ImplicitVRLittleEndian, data)
+        return service.answer(
+            Message(
+                caller=CALLER,
+                command=command,
+                transfer_syntax_uid=ImplicitVRLittleEndian,
+                data_set=data,
+            )
+        )
 
 
 @pytest.fixture

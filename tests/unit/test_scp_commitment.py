@@ -15,7 +15,7 @@ from scp.command import N_ACTION_RQ, Command
 from scp.commitment import INSTANCE, STORAGE_COMMITMENT, StorageCommitment, requested
 from scp.elements import MOST_ITEMS, NStatus
 from scp.notices import Notices
-from scp.services import Reply
+from scp.services import Message, Reply
 from tests.announcements import encoded
 from tests.commitments import request
 
@@ -40,7 +40,11 @@ def ask(
     desk = Desk(Notices(root), SystemClock(), lambda: None)
     caller = Caller(calling_ae_title=calling, called_ae_title="APPLIANCE", address="127.0.0.1")
     service = StorageCommitment(desk, ["MR01"])
-    return service.answer(caller, Command(**command), syntax, data)
+    return service.answer(
+        Message(
+            caller=caller, command=Command(**command), transfer_syntax_uid=syntax, data_set=data
+        )
+    )
 
 
 def test_a_request_is_durable_when_it_is_answered_and_says_the_same_when_it_is_read(
