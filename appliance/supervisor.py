@@ -28,6 +28,7 @@ from appliance.core.backoff import Backoff
 from appliance.core.clock import Clock
 from appliance.core.log import Event, log_event
 from appliance.core.ports import Role
+from appliance.core.processes import die_with_parent
 from appliance.service import Stop, notify_manager, watchdog_period
 
 EXIT_CONFIG = 78
@@ -38,7 +39,6 @@ _STEADY = 10.0  # seconds after which a role that ran counts as having been well
 _GRACE = 30.0  # seconds to stop in
 _TICK = 0.2
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 
 
@@ -165,11 +165,10 @@ def _become(
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    kernel = ctypes.CDLL(None, use_errno=True)
-    kernel.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    die_with_parent(signal.SIGTERM)
     if os.getppid() != supervisor:  # it died before the line above
         sys.exit(1)
-    kernel.prctl(_PR_SET_NAME, role.value.encode())
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, role.value.encode())
     os.environ["NOTIFY_SOCKET"] = messages.getsockname()
     os.environ.pop("WATCHDOG_USEC", None)
     messages.close()

@@ -11,12 +11,23 @@ def build_scheduler(
 ) -> BackgroundScheduler:
     """Return a scheduler, not yet started, that calls `sweep` at `first` and then `every` so often.
 
-    A sweep that is late runs once, not once for each time that was missed; two never run at
-    the same time. The caller starts it and, at the end, calls `shutdown`.
+    The caller starts it and, at the end, calls `shutdown`.
     """
     scheduler = BackgroundScheduler(timezone=UTC)
+    run_every(scheduler, sweep, every, first)
+    return scheduler
+
+
+def run_every(
+    scheduler: BackgroundScheduler, step: Callable[[], object], every: timedelta, first: datetime
+) -> None:
+    """Let the scheduler call `step` at `first` and then `every` so often.
+
+    One that is late runs once, not once for each time that was missed; two never run at the
+    same time.
+    """
     scheduler.add_job(
-        sweep,
+        step,
         "interval",
         seconds=every.total_seconds(),
         next_run_time=first,
@@ -24,4 +35,3 @@ def build_scheduler(
         max_instances=1,
         misfire_grace_time=None,
     )
-    return scheduler

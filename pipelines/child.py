@@ -7,7 +7,6 @@ reported and ends the process: nobody knows what state the pipeline is in then.
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -19,20 +18,21 @@ from types import TracebackType
 
 from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.errors import ApplianceError, PermanentPipelineError, TransientPipelineError
+from appliance.core.processes import die_with_parent
 from pipelines.base import Pipeline, PipelineInput
 from pipelines.device import choose
 from pipelines.manifest import load_manifest
 from pipelines.registry import build
 from pipelines.wire import Channel, Done, Failed, Infer, Load, Progress, Ready, failed
 
-_PR_SET_PDEATHSIG = 1
 _OOM_SCORE = "500"  # if memory runs out, the kernel ends a model, not the receiver
 
 
 def main(arguments: list[str]) -> int:
     """Serve one executor until it closes the channel."""
     descriptor, folder = int(arguments[0]), Path(arguments[1])
-    die_with_parent()
+    die_with_parent(signal.SIGKILL)
+    go_first()
     os.set_inheritable(descriptor, False)  # noqa: FBT003, the argument is positional
     os.dup2(2, 1)
     with Channel(socket.socket(fileno=descriptor)) as channel:
@@ -43,11 +43,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the thread that started it ends."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+def go_first() -> None:
+    """Let the kernel end this process before any other of ours, where memory runs out."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
 

@@ -4,7 +4,6 @@ The processes inherit the socket, and the kernel gives each connection to one th
 that dies takes its own associations along and no others; it is replaced.
 """
 
-import ctypes
 import gc
 import logging
 import os
@@ -19,8 +18,8 @@ from types import FrameType
 
 from appliance.core.log import Event, log_event
 from appliance.core.ports import Role
+from appliance.core.processes import die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _STEADY = 10.0  # seconds after which one that ran counts as having been well
 _PAUSE = 1.0  # seconds before one that died at once is replaced
 _PATIENCE = 30.0  # seconds for all to end by themselves
@@ -102,7 +101,7 @@ class Crew:
         signal.signal(signal.SIGTERM, told)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to the parent too
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        die_with_parent(signal.SIGTERM)
         if os.getppid() != parent:  # it died before the line above
             return
         with suppress(KeyboardInterrupt):

@@ -1,5 +1,6 @@
 """What happens by the clock: drift sweeps, deletion of old images, fetching and importing."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -11,7 +12,7 @@ from appliance.wiring.certificates import log_expiring
 from appliance.wiring.doors import inward
 from appliance.wiring.intake import retention
 from appliance.wiring.site import Site
-from feedback.drift_schedule import build_scheduler
+from feedback.drift_schedule import build_scheduler, run_every
 from feedback.drift_sweep import DriftOptions, DriftSweep
 
 _IDLE = timedelta(seconds=1)
@@ -44,19 +45,11 @@ def schedule(site: Site, stop: Stop) -> BackgroundScheduler:
     sweep = DriftSweep(options, site.store, site.settings.pipelines, site.clock)
     now = site.clock.now()
     scheduler = build_scheduler(sweep.run, options.every, now)
-    jobs = (
+    jobs: tuple[tuple[Callable[[], object], timedelta], ...] = (
         (retention(site).step, _RETENTION_EVERY),
         (partial(log_expiring, site.settings, site.clock), _CERTIFICATES_EVERY),
         *inward(site, stop),
     )
     for step, every in jobs:
-        scheduler.add_job(
-            step,
-            "interval",
-            seconds=every.total_seconds(),
-            next_run_time=now,
-            coalesce=True,
-            max_instances=1,
-            misfire_grace_time=None,
-        )
+        run_every(scheduler, step, every, now)
     return scheduler
