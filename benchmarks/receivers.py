@@ -1,9 +1,9 @@
 """The receivers that are compared, each started fresh in a folder of its own, on loopback."""
 
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,13 +40,15 @@ class Receiver:
 def receiver(
     name: str, folder: Path, *, associations: int, processes: int | None
 ) -> Iterator[Receiver]:
-    """Run a receiver of `NAMES` until the block ends; then everything it wrote is removed.
+    """Run a receiver of `NAMES` until the block ends; then everything it wrote is emptied.
 
-    What is dirty is written back before and after, so that no receiver pays for another.
+    What is dirty is written back before and after, so that no receiver pays for another. The
+    files stay, without their bytes, until `folder` is removed: for minutes after a file was
+    deleted ext4 steps over its inode whenever it looks for a free one (recently_deleted in
+    fs/ext4/ialloc.c), and whoever comes next would pay for that.
     """
     os.sync()
-    home = folder / name.replace(":", "-")
-    home.mkdir()
+    home = Path(tempfile.mkdtemp(prefix=f"{name.replace(':', '-')}-", dir=folder))
     try:
         if name == "storescp":
             started = _storescp(home, associations, [])
@@ -64,8 +66,14 @@ def receiver(
         with started as one:
             yield one
     finally:
-        shutil.rmtree(home)
+        _empty(home)
         os.sync()
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            os.truncate(path, 0)
 
 
 def receiver_settings(port: int, durability: str, processes: int | None) -> dict[str, Any]:
