@@ -51,13 +51,18 @@ class Filer:
     def start(self) -> int:
         """File what an earlier process left in the journal, and from now on what is added.
 
-        Returns how many instances were left.
+        Returns how many instances were left that have no file yet.
         """
-        left = list(self._journal.left_over(self._page))
-        for slot in left:
-            self.add(slot, None)
+        self._spool.make_durable()  # what is there may be just linked
+        count = 0
+        for slot in self._journal.left_over(self._page):
+            if slot.instance is not None and self._spool.holds(slot.instance.spool_name):
+                self._journal.free(slot)
+            else:
+                self.add(slot, None)
+                count += 1
         self._thread.start()
-        return len(left)
+        return count
 
     @property
     def is_near(self) -> bool:
@@ -106,7 +111,7 @@ class Filer:
 
     def _gather(self) -> list[Slot]:
         """Return what is to be filed now; nothing only where nothing will come any more."""
-        while not self._waiting and not self._stopping.is_set() and self._prepares():
+        while not self._waiting and (self._journal.tidy() or self._prepares()):
             pass
         with self._changed:
             while not self._waiting and not self._stopping.is_set():
@@ -118,39 +123,36 @@ class Filer:
 
     def _prepares(self) -> bool:
         """Make a slot in advance, once images come at all; return whether more are wanted."""
+        if self._stopping.is_set() or not self._has_filed:
+            return False
         with suppress(OSError):  # the next image finds out what the disk has
-            has_room = self._has_filed and self._spool.free_bytes() > _PLENTY
-            return has_room and self._journal.prepare()
+            return self._spool.free_bytes() > _PLENTY and self._journal.prepare()
         return False
 
     def _file(self, batch: Sequence[Slot]) -> None:
-        new = [
-            (slot, slot.instance)
-            for slot in batch
-            if slot.instance is not None and not self._spool.holds(slot.instance.spool_name)
-        ]
-        self._make_files(new)
-        self._spool.make_durable()  # for what was there before, too: it may be just linked
+        instances = self._make_files(batch)
+        self._spool.make_durable()
         crash_point(CrashPoint.JOURNAL_BEFORE_FREE)
-        for slot in batch:
-            name = slot.instance.spool_name if slot.instance else ""
+        for slot, instance in zip(batch, instances, strict=True):
             self._journal.free(slot, shrink=self._most < _BATCH)
             with self._changed:
                 self._waiting.popleft()
-                self._names.discard(name)
+                self._names.discard(instance.spool_name)
                 page = self._pages.pop(slot, None)
             if page is not None:
                 self._spool.pages.give_back(page)
-        for _, instance in new:
             self._sink.received(instance)
 
-    def _make_files(self, new: Sequence[tuple[Slot, ReceivedInstance]]) -> None:
-        made: list[tuple[Path, int, str]] = []
+    def _make_files(self, batch: Sequence[Slot]) -> list[ReceivedInstance]:
+        """Make an entry of each, which is durable but for the folder. Raises OSError."""
+        made: list[tuple[Path, int, ReceivedInstance]] = []
         try:
-            for slot, instance in new:
+            for slot in batch:
+                if slot.instance is None:
+                    raise ValueError("an empty slot cannot be filed")
                 path = self._spool.new_path(Kind.COPY)
                 file = open_direct(path, os.O_EXCL)
-                made.append((path, file, instance.spool_name))
+                made.append((path, file, slot.instance))
                 page = self._pages.get(slot)
                 if page is None:
                     page = self._page
@@ -158,14 +160,17 @@ class Filer:
                 write_end(file, page.body, slot.size)
             self._sync([file for _, file, _ in made])
             crash_point(CrashPoint.SPOOL_BEFORE_LINK)
-            for path, _, name in made:
-                self._spool.place(path, name)
+            for path, _, instance in made:
+                self._spool.move_in(path, instance.spool_name)
             crash_point(CrashPoint.SPOOL_AFTER_LINK)
+        except OSError:
+            for path, _, _ in made:
+                path.unlink(missing_ok=True)
+            raise
         finally:
-            for path, file, _ in made:
+            for _, file, _ in made:
                 os.close(file)
-                with suppress(FileNotFoundError):
-                    path.unlink()
+        return [instance for _, _, instance in made]
 
     def _sync(self, files: Sequence[int]) -> None:
         """Return when the files are on the disk.

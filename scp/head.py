@@ -93,6 +93,9 @@ class Element(NamedTuple):
     length: int | None
 
 
+_Fields = tuple[int, bytes, int, int, int | None]  # an Element's, where it is made for each one
+
+
 EXPLICIT_LITTLE = _encoding_of("<", explicit=True)
 _IMPLICIT_LITTLE = _encoding_of("<", explicit=False)
 _ENCODINGS: Mapping[str, _Encoding] = {
@@ -109,10 +112,10 @@ def identify(data: Buffer, start: int, transfer_syntax_uid: str) -> Identity:
     """
     found: dict[int, str] = {}
     try:
-        for element in _top_level(data, start, _encoding(transfer_syntax_uid)):
-            if element.tag in _IDENTITY and element.tag not in found:
-                found[element.tag] = _uid(data, element)
-            if len(found) == len(_IDENTITY) or element.tag > _SERIES:
+        for tag, _, _, value, length in _top_level(data, start, _encoding(transfer_syntax_uid)):
+            if tag in _IDENTITY and tag not in found:
+                found[tag] = _uid(data, value, length)
+            if len(found) == len(_IDENTITY) or tag > _SERIES:
                 break
     except OutOfBounds:
         raise _malformed(is_dicom=_SOP_CLASS in found) from None
@@ -143,10 +146,10 @@ def find_elements(
     is_dicom = False
     try:
         for element in _top_level(data, start, _encoding(transfer_syntax_uid)):
-            tag = element.tag
+            tag = element[0]
             is_dicom = is_dicom or tag == _SOP_CLASS
             if tag in wanted and tag not in found:
-                found[tag] = element
+                found[tag] = Element(*element)
     except OutOfBounds:
         raise _malformed(is_dicom=is_dicom) from None
     return found
@@ -197,14 +200,17 @@ class OutOfBounds(Exception):
     """The next header or value is not where it must be."""
 
 
-def _uid(data: Buffer, element: Element) -> str:
-    length = min(element.length or 0, _MAX_UID_BYTES)
-    raw = bytes(data[element.value : element.value + length])
+def _uid(data: Buffer, value: int, length: int | None) -> str:
+    raw = bytes(data[value : value + min(length or 0, _MAX_UID_BYTES)])
     return raw.decode("ascii", "replace").strip("\0 ")
 
 
 def read_element(data: Buffer, position: int, encoding: _Encoding = EXPLICIT_LITTLE) -> Element:
     """Return the element whose header begins at `position`. Raises OutOfBounds."""
+    return Element(*_read(data, position, encoding))
+
+
+def _read(data: Buffer, position: int, encoding: _Encoding) -> _Fields:
     try:
         group, number, vr, length = encoding.header(data, position)
         value = position + 8
@@ -220,24 +226,24 @@ def read_element(data: Buffer, position: int, encoding: _Encoding = EXPLICIT_LIT
         raise OutOfBounds from None
     tag = group << 16 | number
     if length == _UNDEFINED:
-        return Element(tag, vr, position, value, None)
+        return tag, vr, position, value, None
     if value + length > len(data):
         raise OutOfBounds
-    return Element(tag, vr, position, value, length)
+    return tag, vr, position, value, length
 
 
-def _top_level(data: Buffer, start: int, encoding: _Encoding) -> Iterator[Element]:
+def _top_level(data: Buffer, start: int, encoding: _Encoding) -> Iterator[_Fields]:
     """Yield each element that is not inside a sequence, as far as the steps reach."""
     position, steps = start, _MAX_STEPS
     end = len(data)
     while position < end and steps > 0:
-        element = read_element(data, position, encoding)
+        element = _read(data, position, encoding)
         tag, _, _, value, length = element
         if tag >> 16 == _DELIMITERS or tag >> 16 < _FIRST_GROUP:
             raise OutOfBounds
         yield element
         if length is None:
-            position, steps = _skip(data, element, encoding, steps)
+            position, steps = _skip(data, Element(*element), encoding, steps)
         else:
             position, steps = value + length, steps - 1
 

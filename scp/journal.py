@@ -47,6 +47,7 @@ class Slot:
     path: Path
     is_listed: bool  # whether its name is on the disk
     is_ours: bool = True  # not of a process that is gone
+    is_stale: bool = False  # still says what it held, which is a file by now
     size: int = 0
     instance: ReceivedInstance | None = field(default=None)
 
@@ -87,7 +88,7 @@ class Journal:
         except OSError:
             self.free(slot)
             raise
-        slot.size, slot.instance = instance.size, instance
+        slot.size, slot.instance, slot.is_stale = instance.size, instance, False
         return slot
 
     def read(self, slot: Slot, page: Page) -> None:
@@ -99,20 +100,39 @@ class Journal:
     def free(self, slot: Slot, *, shrink: bool = False) -> None:
         """Let the slot be used again: its instance is a durable file now, or was not promised.
 
-        `shrink` gives its room on the disk back.
+        What it held is in it until it is used again or tidied; who finds it there after a crash
+        finds a duplicate. `shrink` gives its room on the disk back at once.
         """
         slot.instance = None
-        with suppress(OSError):  # it is filed a second time after a crash, and found a duplicate
-            if shrink:
-                os.ftruncate(slot.file, 0)
-            else:
-                write_blocks(slot.file, self._blank.lead)
+        slot.is_stale = True
+        if shrink:
+            self._clear(slot, shrink=True)
         if slot.is_ours:
             with self._guard:
                 self._free.append(slot)
         else:
             os.close(slot.file)
             slot.path.unlink(missing_ok=True)
+
+    def tidy(self) -> bool:
+        """Clear one free slot of what it held; return whether there was one."""
+        with self._guard:
+            slot = next((slot for slot in self._free if slot.is_stale), None)
+            if slot is None:
+                return False
+            self._free.remove(slot)
+        self._clear(slot)
+        with self._guard:
+            self._free.append(slot)
+        return True
+
+    def _clear(self, slot: Slot, *, shrink: bool = False) -> None:
+        slot.is_stale = False
+        with suppress(OSError):  # it is filed a second time after a crash, and found a duplicate
+            if shrink:
+                os.ftruncate(slot.file, 0)
+            else:
+                write_blocks(slot.file, self._blank.lead)
 
     def prepare(self) -> bool:
         """Make one more slot in advance; return False where there are enough. Raises OSError."""
@@ -183,36 +203,23 @@ class Journal:
             raise
 
 
-def waiting_in(root: Path) -> tuple[ReceivedInstance, ...]:
-    """Return what the slots of all processes hold at this moment, for who checks the spool."""
-    return tuple(instance for _, _, instance in _slots(root) if instance is not None)
-
-
 def damaged_in(root: Path) -> Mapping[Path, int]:
     """Return the slots that are neither free nor whole, with the time of their last write (ns).
 
     One that is being written may be among them. One that stays so was torn by a power cut before
     its sender was answered, and the next start frees it; or its bytes have changed since.
     """
-    found = {}
-    for path, is_titled, instance in _slots(root):
-        if is_titled and instance is None:
-            with suppress(FileNotFoundError):
-                found[path] = path.stat().st_mtime_ns
-    return found
-
-
-def _slots(root: Path) -> Iterator[tuple[Path, bool, ReceivedInstance | None]]:
-    """Yield each slot, whether it says that it holds something, and what it holds whole."""
-    page = Page()
+    found, page = {}, Page()
     for path in sorted(root.glob("*/slot-*")):
         with suppress(FileNotFoundError):
-            slot = Slot(file=open_direct(path), path=path, is_listed=True)
+            file = open_direct(path)
             try:
-                instance = _read_back(slot.file, page)
+                is_whole = _read_back(file, page) is not None
             finally:
-                os.close(slot.file)
-            yield path, bytes(page.lead).startswith(_MAGIC), instance
+                os.close(file)
+            if not is_whole and bytes(page.lead).startswith(_MAGIC):
+                found[path] = path.stat().st_mtime_ns
+    return found
 
 
 def _claim(root: Path) -> tuple[Path, int]:

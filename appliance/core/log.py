@@ -85,16 +85,22 @@ KEYS = frozenset(
 )  # fmt: skip
 
 _LOGGER = logging.getLogger("appliance")
+_ENCODER = json.JSONEncoder(default=str)
 # Their messages and warnings quote data sets and command sets of peers; ours are events.
 _QUOTING = ("pydicom", "pynetdicom", "highdicom")
 
 
 def log_event(event: Event, /, *, level: int = logging.INFO, **fields: object) -> None:
     """Write one event. Raises ValueError for a key that is not in KEYS."""
-    unknown = fields.keys() - KEYS
-    if unknown:
-        raise ValueError(f"log keys not allowed: {sorted(unknown)}")
-    _LOGGER.log(level, event.value, extra={"fields": fields})
+    if not KEYS.issuperset(fields):
+        raise ValueError(f"log keys not allowed: {sorted(fields.keys() - KEYS)}")
+    if _LOGGER.isEnabledFor(level):
+        # Not by `log`, which looks for the line that called; receiving writes one for each image.
+        _LOGGER.handle(
+            _LOGGER.makeRecord(
+                _LOGGER.name, level, "", 0, event.value, (), None, extra={"fields": fields}
+            )
+        )
 
 
 class JsonFormatter(logging.Formatter):
@@ -113,7 +119,7 @@ class JsonFormatter(logging.Formatter):
         line |= fields
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return _ENCODER.encode(line)
 
 
 def log_to_stderr(*, level: int = logging.INFO) -> None:

@@ -12,13 +12,15 @@ import pytest
 from appliance.core.log import Event
 from appliance.core.model import ReceivedInstance
 from scp.incoming import IncomingInstance
-from scp.journal import Journal, waiting_in
-from scp.page import CAPACITY
+from scp.journal import Journal
+from scp.page import CAPACITY, Page
 from scp.shelves import JournalShelf
 from scp.spool import Spool
 from tests.counterparts import wait_until
 from tests.receiving import Told
 from tests.unit.test_scp_spool import NOW, sample
+
+MAGIC = b"APPLIANCE JOURNAL"
 
 
 class Site:
@@ -51,6 +53,15 @@ def keep(shelf: JournalShelf, number: int = 1, more: bytes = b"") -> tuple[Recei
     return incoming.commit(incoming.identity(), NOW)
 
 
+def held(site: Site) -> list[ReceivedInstance | None]:
+    """Return what the slots say, while no process is there."""
+    journal = Journal(site.spool.journal_folder)
+    try:
+        return [slot.instance for slot in journal.left_over(Page())]
+    finally:
+        journal.close()
+
+
 def abandon(shelf: JournalShelf) -> None:
     """End as a killed process does: nothing is filed, the locks are gone."""
     shelf._journal.close()
@@ -65,7 +76,6 @@ def test_what_a_killed_process_answered_for_is_filed_by_the_next_bit_by_bit(site
     shelf = site.shelf()
     kept = [keep(shelf, number)[0] for number in (1, 2, 3)]
     assert site.entries() == {}
-    assert set(waiting_in(site.spool.journal_folder)) == set(kept)
     abandon(shelf)
 
     with started(site.shelf()) as left:
@@ -85,6 +95,23 @@ def test_what_is_filed_is_not_filed_again_when_it_is_deleted(site: Site) -> None
     with started(site.shelf()) as left:
         assert left == 0
     assert site.entries() == {}
+
+
+def test_a_slot_that_was_not_yet_cleared_is_a_duplicate_after_a_crash(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, started(shelf := site.shelf()):
+        patch.setattr(shelf._journal, "tidy", lambda: False)
+        kept, _ = keep(shelf)
+        wait_until(site.sink.instances.copy)
+    assert held(site) == [kept]
+
+    with started(site.shelf()) as left:
+        assert left == 0
+        wait_until(lambda: MAGIC not in (site.spool.journal_folder / "0/slot-0001").read_bytes())
+    assert held(site) == []
+    assert list(site.entries()) == [kept.spool_name]
+    assert site.sink.instances == [kept]
 
 
 def test_a_torn_write_was_not_answered_for_and_is_nothing(site: Site) -> None:
@@ -125,7 +152,7 @@ def test_while_the_disk_refuses_everything_stays_and_is_filed_later(
 ) -> None:
     refusals = 0
 
-    def refuses(*_: object) -> bool:
+    def refuses(*_: object) -> None:
         nonlocal refusals
         refusals += 1
         raise OSError(errno.ENOSPC, "full")
@@ -133,7 +160,7 @@ def test_while_the_disk_refuses_everything_stays_and_is_filed_later(
     with started(shelf := site.shelf()):
         with monkeypatch.context() as patch:
             patch.setattr("scp.filer._PAUSE", 0.01)
-            patch.setattr(site.spool, "place", refuses)
+            patch.setattr(site.spool, "move_in", refuses)
             keep(shelf)
             wait_until(lambda: refusals > 2)
         wait_until(site.entries)
@@ -218,27 +245,25 @@ def test_slots_are_made_in_advance_and_hold_nothing(
         assert list(folder.glob("slot-*")) == []  # nothing came yet
         keep(shelf)
         wait_until(lambda: len(list(folder.glob("slot-*"))) == 4)
-    assert waiting_in(site.spool.journal_folder) == ()
-    with started(site.shelf()) as left:
-        assert left == 0
+    assert held(site) == []
 
 
 def test_many_files_are_synced_by_one_flush_before_they_have_names(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
-    place = site.spool.place
+    move_in = site.spool.move_in
 
-    def noted(temporary: Path, name: str) -> bool:
-        steps.append("link")
-        return place(temporary, name)
+    def noted(temporary: Path, name: str) -> None:
+        steps.append("rename")
+        move_in(temporary, name)
 
     shelf = site.shelf()
     for number in range(5):
         keep(shelf, number)
     monkeypatch.setattr("scp.filer.sync_file_system", lambda folder: steps.append(folder.name))
-    monkeypatch.setattr(site.spool, "place", noted)
+    monkeypatch.setattr(site.spool, "move_in", noted)
     abandon(shelf)
     with started(site.shelf()):
         pass
-    assert steps == ["spool", *["link"] * 5]
+    assert steps == ["spool", *["rename"] * 5]
