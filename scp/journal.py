@@ -11,7 +11,6 @@ docs/adr/0004-journal-before-files.md has the measurements.
 """
 
 import errno
-import hashlib
 import itertools
 import json
 import os
@@ -24,6 +23,7 @@ from pathlib import Path
 from appliance.core.errors import BadInstance
 from appliance.core.model import ReceivedInstance
 from scp import filemeta
+from scp.checksum import matches
 from scp.direct import open_direct, write_blocks
 from scp.head import identify
 from scp.incoming import described, spool_name
@@ -250,10 +250,10 @@ def _read_back(file: int, page: Page) -> ReceivedInstance | None:
         data = page.body[:size]
         provenance, start = filemeta.decode(data)
         identity = identify(data, start, provenance.transfer_syntax_uid)
-        sha256 = hashlib.sha256(data[start:]).hexdigest()
+        is_whole = matches(provenance.checksum, data[start:])
     except (ValueError, KeyError, TypeError, BadInstance):
         return None
-    name = spool_name(identity, sha256)
-    if sha256 != provenance.sha256 or name != title["name"]:
+    name = spool_name(identity, provenance.checksum)
+    if not is_whole or name != title["name"]:
         return None
     return described(name, provenance, identity, size)
