@@ -23,7 +23,7 @@ class HeldInstance:
     study_instance_uid: str
     sop_instance_uid: str
     sop_class_uid: str
-    sha256: str  # of the data set
+    checksum: str  # of the data set
 
 
 class Keeping:

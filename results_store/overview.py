@@ -71,16 +71,16 @@ class Overview:
             return tuple(_to_arrivals(row) for row in connection.execute(query))
 
     def checksums(self, first_digits: str) -> Mapping[str, str]:
-        """Return the SHA-256 of the data set by spool name, of names that begin so and are kept.
+        """Return the checksum of the data set by spool name, of names that begin so and are kept.
 
         Of all together it would be too much to hold in memory.
         """
         name = instance.c.spool_name
-        query = select(name, instance.c.sha256).where(
+        query = select(name, instance.c.checksum).where(
             name >= first_digits, name < f"{first_digits}g", instance.c.deleted_at.is_(None)
         )
         with self._database.read() as connection:
-            return {row.spool_name: row.sha256 for row in connection.execute(query)}
+            return {row.spool_name: row.checksum for row in connection.execute(query)}
 
     def routes(self) -> Mapping[str, int]:
         """Return how many routes of studies are in each state."""

@@ -16,11 +16,11 @@ from appliance.core.product import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
 )
+from scp.checksum import NONE
 from scp.head import Buffer, OutOfBounds, read_element
 
 _PREAMBLE = bytes(128) + b"DICM"  # zeros: whatever a peer sends, the file is no other format
 _GROUP_LENGTH = struct.Struct("<HH2sHI")
-_NO_SHA256 = "0" * 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +34,13 @@ class Provenance:
     called_ae_title: str
     peer_address: str
     received_at: datetime
-    sha256: str = _NO_SHA256  # of the data set; known when its last byte has come
+    checksum: str = NONE  # of the data set; known when its last byte has come
     door: Door = Door.PUSHED
 
 
-def completed(provenance: Provenance, *, received_at: datetime, sha256: str) -> Provenance:
+def completed(provenance: Provenance, *, received_at: datetime, checksum: str) -> Provenance:
     """Return the provenance of a data set that is here; encodes to the same number of bytes."""
-    return replace(provenance, received_at=received_at, sha256=sha256)
+    return replace(provenance, received_at=received_at, checksum=checksum)
 
 
 def encode(provenance: Provenance) -> bytes:
@@ -48,7 +48,7 @@ def encode(provenance: Provenance) -> bytes:
     private = {
         "received_at": provenance.received_at.isoformat(timespec="microseconds"),
         "peer_address": provenance.peer_address,
-        "sha256": provenance.sha256,
+        "checksum": provenance.checksum,
         "called_ae_title": provenance.called_ae_title,
         "door": provenance.door.value,
     }
@@ -112,8 +112,9 @@ def _provenance(values: dict[int, bytes]) -> Provenance:
         called_ae_title=private["called_ae_title"],
         peer_address=private["peer_address"],
         received_at=datetime.fromisoformat(private["received_at"]),
-        sha256=private["sha256"],
-        door=Door(private.get("door", Door.PUSHED)),  # earlier versions had one door
+        # Earlier versions had one algorithm, and one door.
+        checksum=str(private.get("checksum") or private["sha256"]),
+        door=Door(private.get("door", Door.PUSHED)),
     )
 
 

@@ -4,17 +4,18 @@ The bytes are read straight into a page of memory. An instance that fits there i
 one piece; a larger one goes on to a temporary file, a page at a time.
 """
 
-import hashlib
 import mmap
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from appliance.core.model import ReceivedInstance
 from scp import filemeta
+from scp.checksum import Checksum
 from scp.direct import open_direct, write_blocks, write_end
 from scp.filemeta import Provenance
 from scp.head import Buffer, Identity, identify, verify_structure
@@ -35,15 +36,15 @@ class Shelf(Protocol):
         ...
 
 
-def spool_name(identity: Identity, sha256: str) -> str:
+def spool_name(identity: Identity, checksum: str) -> str:
     """Return the name under which these UIDs and this content are kept; no peer text in it."""
     parts = (
         identity.study_instance_uid,
         identity.series_instance_uid,
         identity.sop_instance_uid,
-        sha256,
+        checksum,
     )
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return sha256("\n".join(parts).encode()).hexdigest()
 
 
 class IncomingInstance:
@@ -55,7 +56,7 @@ class IncomingInstance:
     def __init__(self, provenance: Provenance, shelf: Shelf) -> None:
         self._provenance = provenance
         self._shelf = shelf
-        self._digest = hashlib.sha256()
+        self._checksum = Checksum()
         head = filemeta.encode(provenance)
         self._start = self._filled = len(head)
         self._in_file = 0  # bytes before those of the page
@@ -86,7 +87,7 @@ class IncomingInstance:
 
     def took(self, size: int) -> None:
         """Count the first `size` bytes of the last space as written."""
-        self._digest.update(self._borrowed().body[self._filled : self._filled + size])
+        self._checksum.update(self._borrowed().body[self._filled : self._filled + size])
         self._filled += size
 
     def write(self, fragment: bytes | memoryview) -> None:
@@ -119,7 +120,7 @@ class IncomingInstance:
         Raises OSError where the disk refuses: then nothing was promised.
         """
         provenance = filemeta.completed(
-            self._provenance, received_at=received_at, sha256=self._digest.hexdigest()
+            self._provenance, received_at=received_at, checksum=self._checksum.text
         )
         page = self._borrowed()
         if self._file is None:
@@ -127,7 +128,7 @@ class IncomingInstance:
         else:
             page.lead[: self._start] = filemeta.encode(provenance)
             write_blocks(self._complete(), page.lead)
-        name = spool_name(identity, provenance.sha256)
+        name = spool_name(identity, provenance.checksum)
         instance = described(name, provenance, identity, self.size)
         try:
             return instance, self._shelf.keep(self, instance)
@@ -206,6 +207,6 @@ def described(name: str, provenance: Provenance, identity: Identity, size: int) 
         peer_address=provenance.peer_address,
         received_at=provenance.received_at,
         size=size,
-        sha256=provenance.sha256,
+        checksum=provenance.checksum,
         door=provenance.door,
     )

@@ -2,15 +2,15 @@
 
 import mmap
 import os
-from hashlib import sha256
 from pathlib import Path
 
 from appliance.core.errors import BadInstance
 from scp import filemeta
+from scp.checksum import matches
 
 
-def data_set_digest(path: Path) -> str:
-    """Return the SHA-256 of the data set in the spool's file, in hexadecimal digits.
+def is_sound(path: Path, checksum: str) -> bool:
+    """Return whether the data set in the spool's file has this checksum.
 
     The file is on the disk then, however it was received. Raises BadInstance where it is no file
     of the spool; OSError where the disk does not give it.
@@ -20,6 +20,6 @@ def data_set_digest(path: Path) -> str:
             os.fsync(file.fileno())
             _, start = filemeta.decode(data)
             with memoryview(data) as whole, whole[start:] as data_set:
-                return sha256(data_set).hexdigest()
+                return matches(checksum, data_set)
     except ValueError as error:  # an empty file cannot be mapped
         raise BadInstance(f"{path.name} cannot be read: {error}") from error

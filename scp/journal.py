@@ -7,11 +7,10 @@ Making a new file durable costs several writes of the file system's own; writing
 a file has already costs one. So an instance is written into a slot, which is durable when the
 write returns, and is answered for; the filer makes the ordinary file soon after and frees the
 slot. After a crash, whoever takes the folder over files what the slots still hold.
-docs/adr/0004-journal-before-files.md has the measurements.
+docs/adr/0004-a-journal-before-files.md has the measurements.
 """
 
 import errno
-import hashlib
 import itertools
 import json
 import os
@@ -24,6 +23,7 @@ from pathlib import Path
 from appliance.core.errors import BadInstance
 from appliance.core.model import ReceivedInstance
 from scp import filemeta
+from scp.checksum import matches
 from scp.direct import open_direct, write_blocks
 from scp.head import identify
 from scp.incoming import described, spool_name
@@ -257,10 +257,10 @@ def _read_back(file: int, page: Page) -> ReceivedInstance | None:
         data = page.body[:size]
         provenance, start = filemeta.decode(data)
         identity = identify(data, start, provenance.transfer_syntax_uid)
-        sha256 = hashlib.sha256(data[start:]).hexdigest()
+        is_whole = matches(provenance.checksum, data[start:])
     except (ValueError, KeyError, TypeError, BadInstance):
         return None
-    name = spool_name(identity, sha256)
-    if sha256 != provenance.sha256 or name != title["name"]:
+    name = spool_name(identity, provenance.checksum)
+    if not is_whole or name != title["name"]:
         return None
     return described(name, provenance, identity, size)

@@ -5,7 +5,6 @@ end, and told only if it is still so. Bytes are read from the disk, not from the
 fast as the caller allows.
 """
 
-import hashlib
 import os
 import re
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from appliance.core.clock import Clock
 from appliance.core.errors import BadInstance
 from scp import filemeta
+from scp.checksum import Checksum
 from scp.journal import damaged_in
 from scp.notices import Notices
 from scp.scratch import lock_folder
@@ -106,7 +106,7 @@ class Pace:
 
 
 Kept = Callable[[str], Mapping[str, str]]
-"""First two digits of names → SHA-256 of the data set by name, of all that should be here."""
+"""First two digits of names → checksum of the data set by name, of all that should be here."""
 
 
 class SpoolCheck:
@@ -159,7 +159,7 @@ class SpoolCheck:
 
     def _check_file(self, path: Path, expected: str | None) -> Problem | None:
         try:
-            found, promised = self._digests(path)
+            found, promised = self._checksums(path)
         except FileNotFoundError:
             return None  # adopted or deleted meanwhile; if it should be here, that is told
         except BadInstance as error:
@@ -173,19 +173,20 @@ class SpoolCheck:
             return self._problem(Kind.ROT, path, "its checksum differs from that in the store")
         return None
 
-    def _digests(self, path: Path) -> tuple[str, str]:
-        """Return the SHA-256 of the data set as it is, and as the file's own head says."""
+    def _checksums(self, path: Path) -> tuple[str, str]:
+        """Return the checksum of the data set as it is, and as the file's own head says."""
         with path.open("rb", buffering=0) as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             head = file.read(_HEAD)
             provenance, start = filemeta.decode(head)
-            digest = hashlib.sha256(head[start:])
+            checksum = Checksum(like=provenance.checksum)
+            checksum.update(head[start:])
             self._count(len(head))
             while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+                checksum.update(chunk)
                 self._count(len(chunk))
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        return digest.hexdigest(), provenance.sha256
+        return checksum.text, provenance.checksum
 
     def _count(self, size: int) -> None:
         self._size += size

@@ -116,7 +116,7 @@ class Outbox:
         """Let the study's image come again with another Patient ID."""
         study = job.study_instance_uid
         (first,) = self.store.studies.instances(study)
-        new = rows.received(study_instance_uid=study, sha256="f" * 64)
+        new = rows.received(study_instance_uid=study, checksum="f" * 64)
         found = Comparison(against=first.spool_name, alike=True, wins=True)
         facts = rows.facts(patient_key="x" * 64, patient_id_key="x" * 64)
         self.store.studies.index_many([(new, facts)], {new.spool_name: found})

@@ -173,7 +173,7 @@ class World:
             peer_address="127.0.0.1",
             received_at=self.clock.now(),
             size=path.stat().st_size,
-            sha256="0" * 64,
+            checksum="0" * 64,
         )
 
 

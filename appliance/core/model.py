@@ -71,7 +71,7 @@ class ReceivedInstance:
     peer_address: str
     received_at: datetime
     size: int  # bytes of the file
-    sha256: str  # of the data set as it came, without preamble and file meta
+    checksum: str  # of the data set as it came, without preamble and file meta
     door: Door = Door.PUSHED
 
 

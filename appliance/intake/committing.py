@@ -15,7 +15,7 @@ from appliance.intake.options import CommitmentOptions
 from results_store.keeping import HeldInstance
 from results_store.store import Store
 from scp.commitment import CommitmentRequest
-from scp.integrity import data_set_digest
+from scp.integrity import is_sound
 from scp.spool import Spool
 
 Held = Mapping[str, Sequence[HeldInstance]]
@@ -57,7 +57,7 @@ class Committing:
     def _is_whole(self, file: HeldInstance) -> bool:
         """Return whether the file is on the disk, with the bytes that were received."""
         try:
-            return data_set_digest(self._spool.path(file.spool_name)) == file.sha256
+            return is_sound(self._spool.path(file.spool_name), file.checksum)
         except (BadInstance, OSError):
             return False
 

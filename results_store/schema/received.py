@@ -77,7 +77,7 @@ instance = Table(
     text("peer_address"),
     moment("received_at"),
     count("size"),
-    text("sha256"),
+    text("checksum"),
     text("door", server_default="pushed"),
     text("modality"),
     count("number_of_frames"),

@@ -1,6 +1,5 @@
 """The intake of one appliance on a real spool and a real store, with a clock that stands still."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -156,7 +155,6 @@ class IntakeWorld:
                 called_ae_title="APPLIANCE",
                 peer_address="127.0.0.1",
                 received_at=self.clock.now(),
-                sha256=hashlib.sha256(content).hexdigest(),
                 door=door,
             )
         )

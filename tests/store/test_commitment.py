@@ -26,6 +26,7 @@ from tests.announcements import encoded
 from tests.builders import mr_slices
 from tests.commitments import request
 from tests.counterparts import wait_until
+from tests.older import made_older
 from tests.store.intake_world import IntakeWorld
 from tests.store.world import SteppedClock
 
@@ -118,6 +119,23 @@ def test_what_is_here_and_whole_is_committed_at_once(
     assert [one.sop_instance_uid for one in answer.committed] == uids(slices)
     assert answer.failed == ()
     assert modality.notices.names() == ()
+
+
+def test_what_an_earlier_version_received_is_committed_if_its_bytes_are_the_same(
+    world: IntakeWorld, modality: Modality
+) -> None:
+    slices = mr_slices(slices=2)
+    older = [made_older(world.spool, name) for name in world.receive(slices)]
+    world.step()
+    path = world.spool.path(older[1].spool_name)
+    path.write_bytes(path.read_bytes()[:-1] + b"\x55")
+    modality.ask(request(*uids(slices)))
+    modality.pass_time()
+    (answer,) = modality.answers
+    assert [one.sop_instance_uid for one in answer.committed] == uids(slices)[:1]
+    ((reference, reason),) = answer.failed
+    assert reference.sop_instance_uid == uids(slices)[1]
+    assert reason is CommitmentFailure.PROCESSING_FAILURE
 
 
 def test_what_is_received_but_not_indexed_is_waited_for(

@@ -18,7 +18,7 @@ from results_store.options import StoreOptions, parse_url
 from results_store.revisions import known
 from results_store.schema import metadata
 from results_store.store import Store, open_store
-from tests.store.world import SteppedClock
+from tests.store.world import SteppedClock, facts, received
 
 
 def database(options: StoreOptions) -> Database:
@@ -42,6 +42,15 @@ def test_migrating_again_changes_nothing(options: StoreOptions, store: Store) ->
     store.accounts.create("reader", "hash", "reader")
     migrate(options)
     assert store.accounts.get("reader") is not None
+
+
+def test_checksums_of_an_earlier_version_stay(options: StoreOptions, store: Store) -> None:
+    kept = received(checksum="ab" * 32)
+    store.studies.index(kept, facts())
+    execute(options, "ALTER TABLE instance RENAME COLUMN checksum TO sha256")
+    execute(options, "UPDATE alembic_version SET version_num = '0007'")
+    migrate(options)
+    assert store.overview.checksums(kept.spool_name) == {kept.spool_name: "ab" * 32}
 
 
 def test_the_names_of_the_steps_are_the_revisions_that_alembic_sees() -> None:

@@ -43,10 +43,10 @@ def test_states_are_counted(store: Store) -> None:
 
 def test_checksums_are_of_files_that_are_kept_and_begin_so(store: Store) -> None:
     names = {"ab" + "0" * 62: "1" * 64, "ab" + "f" * 62: "2" * 64, "ac" + "0" * 62: "3" * 64}
-    for number, (name, sha256) in enumerate(names.items()):
-        one = received(number, spool_name=name, sha256=sha256)
+    for number, (name, checksum) in enumerate(names.items()):
+        one = received(number, spool_name=name, checksum=checksum)
         store.studies.index(one, facts())
     store.studies.note_cut_off(received(8, spool_name="ab" + "1" * 62))
     assert dict(store.overview.checksums("ab")) == {
-        name: sha256 for name, sha256 in names.items() if name.startswith("ab")
+        name: checksum for name, checksum in names.items() if name.startswith("ab")
     }

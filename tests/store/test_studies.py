@@ -36,10 +36,10 @@ def test_indexing_the_same_file_again_changes_nothing(store: Store) -> None:
 
 def test_the_same_uid_with_another_image_is_kept_and_not_current(store: Store) -> None:
     store.studies.index(received(), facts())
-    other = received(sha256="f" * 64)
+    other = received(checksum="f" * 64)
     assert store.studies.index(other, facts()) is IndexOutcome.UNDECIDED
     assert index(store, other, against=received(), alike=False) is IndexOutcome.CONFLICT
-    third = received(sha256="a" * 64)
+    third = received(checksum="a" * 64)
     assert index(store, third, against=received(), alike=False) is IndexOutcome.CONFLICT
     assert [item.spool_name for item in store.studies.instances(STUDY)] == [received().spool_name]
     assert store.studies.spool_names() >= {other.spool_name, third.spool_name}
@@ -84,10 +84,10 @@ def test_a_stored_result_that_comes_back_is_known_by_its_uid(store: Store) -> No
 
 def test_a_result_that_comes_back_changed_twice_is_ours_each_time(store: Store) -> None:
     for digest in ("a", "b", "c"):
-        back = received(sha256=digest * 64)
+        back = received(checksum=digest * 64)
         assert store.studies.index(back, facts(is_own=True)) is IndexOutcome.OWN
     assert len(store.studies.spool_names()) == 3
-    assert store.studies.index(received(sha256="d" * 64), facts()) is IndexOutcome.NEW
+    assert store.studies.index(received(checksum="d" * 64), facts()) is IndexOutcome.NEW
 
 
 def test_text_that_no_database_holds_does_not_stop_an_image(store: Store) -> None:
@@ -263,7 +263,7 @@ def delete_one(store: Store) -> None:
 
 def test_many_are_indexed_at_once_each_as_if_alone(store: Store) -> None:
     store.studies.index(received(1), facts())
-    other, own = received(1, sha256="f" * 64), received(3)
+    other, own = received(1, checksum="f" * 64), received(3)
     elsewhere = received(4, study_instance_uid="1.2.9")
     outcomes = store.studies.index_many(
         [

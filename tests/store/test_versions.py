@@ -17,6 +17,7 @@ from results_store.indexing import IndexOutcome
 from results_store.store import Store
 from results_store.studies import StudyRow
 from tests.builders import encapsulated_pdf, mr_slices
+from tests.older import made_older
 from tests.store.intake_world import STUDY, IntakeWorld
 from tests.store.world import SteppedClock, facts, received
 
@@ -61,6 +62,21 @@ def current(world: IntakeWorld) -> set[str]:
 
 def here(world: IntakeWorld, *names: str) -> bool:
     return all((world.spool_root / "images" / name[:2] / f"{name}.dcm").exists() for name in names)
+
+
+def test_what_an_earlier_version_received_may_come_again_and_is_one_image(
+    world: IntakeWorld,
+) -> None:
+    images = head()
+    before = [made_older(world.spool, name).spool_name for name in world.receive(images)]
+    world.pass_time(QUIET)
+    (job,) = world.jobs()
+    after = resend(world, images)
+    world.pass_time(QUIET)
+    assert world.jobs() == (job,)
+    assert study(world).instance_count == 3
+    assert current(world) == set(after)
+    assert here(world, *before, *after)
 
 
 def test_a_corrected_header_counts_from_now_on_and_runs_nothing_again(world: IntakeWorld) -> None:

@@ -67,9 +67,11 @@ def received(number: int = 1, **changes: Any) -> ReceivedInstance:
         "peer_address": "127.0.0.1",
         "received_at": START + timedelta(seconds=number),
         "size": 1000,
-        "sha256": hashlib.sha256(str(number).encode()).hexdigest(),
+        "checksum": hashlib.sha256(str(number).encode()).hexdigest(),
     } | changes
-    name = "".join(str(values[key]) for key in ("study_instance_uid", "sop_instance_uid", "sha256"))
+    name = "".join(
+        str(values[key]) for key in ("study_instance_uid", "sop_instance_uid", "checksum")
+    )
     values.setdefault("spool_name", hashlib.sha256(name.encode()).hexdigest())
     return ReceivedInstance(**values)
 

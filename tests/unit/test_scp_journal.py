@@ -17,8 +17,9 @@ from scp.page import CAPACITY, Page
 from scp.shelves import JournalShelf
 from scp.spool import Spool
 from tests.counterparts import wait_until
+from tests.older import made_older
 from tests.receiving import Told
-from tests.unit.test_scp_spool import NOW, sample
+from tests.unit.test_scp_spool import NOW, put, sample
 
 MAGIC = b"APPLIANCE JOURNAL"
 
@@ -65,6 +66,12 @@ def held(site: Site) -> list[ReceivedInstance | None]:
 def abandon(shelf: JournalShelf) -> None:
     """End as a killed process does: nothing is filed, the locks are gone."""
     shelf._journal.close()
+
+
+def turn_the_last_byte(slot: Path, instance: ReceivedInstance) -> None:
+    data = bytearray(slot.read_bytes())
+    data[4096 + instance.size - 1] ^= 1
+    slot.write_bytes(data)
 
 
 @pytest.fixture
@@ -119,14 +126,28 @@ def test_a_torn_write_was_not_answered_for_and_is_nothing(site: Site) -> None:
     keep(shelf, 1)
     torn, _ = keep(shelf, 2)
     abandon(shelf)
-    slot = site.spool.journal_folder / "0" / "slot-0002"
-    data = bytearray(slot.read_bytes())
-    data[4096 + torn.size - 1] ^= 1
-    slot.write_bytes(data)
+    turn_the_last_byte(site.spool.journal_folder / "0" / "slot-0002", torn)
 
     with started(site.shelf()) as left:
         assert left == 1
     assert torn.spool_name not in site.entries()
+
+
+def test_slots_that_an_earlier_version_left_are_filed_unless_torn(site: Site) -> None:
+    journal = Journal(site.spool.journal_folder)
+    older = [made_older(site.spool, put(site.spool, *sample(n))[0]) for n in (1, 2)]
+    files = site.entries()
+    for instance in older:
+        page = Page()
+        page.body[: instance.size] = files[instance.spool_name]
+        assert journal.put(page, instance)
+        site.spool.remove(instance.spool_name)
+    journal.close()
+    turn_the_last_byte(site.spool.journal_folder / "0" / "slot-0002", older[1])
+
+    with started(site.shelf()) as left:
+        assert left == 1
+    assert site.entries() == {older[0].spool_name: files[older[0].spool_name]}
 
 
 def test_two_processes_have_a_folder_each_and_a_folder_left_alone_is_emptied(site: Site) -> None:

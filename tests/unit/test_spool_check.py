@@ -20,6 +20,7 @@ from scp.notices import Notice, Notices
 from scp.shelves import JournalShelf
 from scp.soundness import Kind, Pace, Problem, Progress, SpoolCheck
 from tests.appliance import settings, write
+from tests.older import made_older
 from tests.receiving import Told
 from tests.unit.test_cli_status import index, put
 from tests.unit.test_scp_spool import NOW, sample
@@ -73,6 +74,28 @@ def test_a_sound_spool_is_quiet(site: Site, kept: list[ReceivedInstance]) -> Non
 def test_a_turned_bit_is_rot(site: Site, kept: list[ReceivedInstance], at: int) -> None:
     turn_a_bit(site.spool.path(kept[2].spool_name), at)
     assert list(check(site)) == [(Kind.ROT, image(kept[2]))]
+
+
+def test_a_file_of_an_earlier_version_is_sound_until_a_bit_turns(site: Site) -> None:
+    older, waiting = (
+        made_older(site.spool, put(site, STUDY, number).spool_name) for number in (1, 2)
+    )
+    index(site, older)
+    assert check(site) == {}
+    for one in (older, waiting):
+        turn_a_bit(site.spool.path(one.spool_name), -1)
+    found = check(site)
+    assert set(found) == {(Kind.ROT, image(older)), (Kind.ROT, f"new/{waiting.spool_name}")}
+    assert set(found.values()) == {"its checksum differs from that in the file"}
+
+
+def test_a_checksum_that_no_version_made_is_told_and_stops_nothing(
+    site: Site, kept: list[ReceivedInstance]
+) -> None:
+    path = site.spool.path(kept[0].spool_name)
+    path.write_bytes(path.read_bytes().replace(b'"blake3:', b'"blake9:'))
+    turn_a_bit(site.spool.path(kept[5].spool_name), -1)
+    assert set(check(site)) == {(Kind.UNREADABLE, image(kept[0])), (Kind.ROT, image(kept[5]))}
 
 
 def test_rot_in_what_waits_for_intake_is_found_too(site: Site) -> None:

@@ -334,7 +334,7 @@ def received_as(name: str, header: Any, clock: SteppedClock) -> ReceivedInstance
         peer_address="127.0.0.1",
         received_at=clock.now(),
         size=1000,
-        sha256=name,
+        checksum=name,
     )
 
 
