@@ -8,14 +8,16 @@ Orthanc listens on all addresses whatever it is told, so `DicomCheckModalityHost
 3.5 seconds to stop and loses nothing when it is killed: `orthanc` kills it.
 """
 
+import itertools
 import json
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -35,10 +37,26 @@ def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of the loopback interface on which nobody listens now.
+
+    No port twice, and none that the kernel gives to whoever connects: a server that is started
+    again finds its port free.
+    """
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+
+
+def _ports() -> Iterator[int]:
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = range(10_000, max(lowest, 20_000))
+    start = os.getpid() * 7919  # processes that run side by side begin far from each other
+    return (ports[(start + number) % len(ports)] for number in itertools.count())
+
+
+_PORTS = _ports()
 
 
 def listens(port: int) -> bool:

@@ -4,7 +4,6 @@ import itertools
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+
+from tests.counterparts import free_port
 
 _FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200"
 
@@ -49,7 +50,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     user = _server_user()
     if user is not None:
         os.chown(folder, user.pw_uid, user.pw_gid)
-    data, port = folder / "data", _free_port()
+    data, port = folder / "data", free_port()
     try:
         _call(user, tools / "initdb", "-D", data, "-U", "test", "-A", "trust", "--no-sync",
               "-E", "UTF8", "--locale=C")  # fmt: skip
@@ -93,10 +94,3 @@ def _call(user: pwd.struct_passwd | None, *arguments: object) -> None:
     )
     output = (ran.stdout or b"").decode(errors="replace")
     assert ran.returncode == 0, f"{arguments[0]} failed: {output}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
