@@ -10,8 +10,8 @@ work meanwhile: index, decide, run a small pipeline on one series of each MR.
 What must hold: nothing is refused, nothing lost (every instance is indexed and stored, one of each
 examination is compared byte for byte), the queue drains, and the index is never more than 2 s
 behind. Behind is the age of the oldest acknowledged instance that is not indexed: by what the
-senders were told, looked up every 0.2 s, so whatever a journal holds counts as well. The oldest
-file in `spool/new` is told apart.
+senders were told, looked up every 0.2 s, so what waits for its lasting name counts as well. The
+oldest file in `spool/new` is told apart.
 """
 
 import argparse

@@ -13,7 +13,8 @@ removed afterwards. The order turns from round to round. Senders:
   images. CT only.
 
 *acknowledged* is what the senders saw. *filed* counts until each instance lies as a file of its
-own in `spool/new`: ours may answer from a journal before, so both are told. A ratio is the median
+own in `spool/new`: ours answers when the file is durable, before it has that name, so both are
+told. A ratio is the median
 over the rounds of ours by the peer's in the same round. Ours durable by `durability`; the others
 promise nothing before the page cache (Orthanc syncs its files, not its folder or index), so *safe*
 counts for them until a sync after the last answer has written everything back. storescp

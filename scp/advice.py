@@ -51,7 +51,7 @@ ANSWERED: Mapping[Outcome, str] = {
     Outcome.SOP_CLASS: "By other doors than C-STORE: this is no storage SOP Class.",
     Outcome.TRANSFER_SYNTAX: "By other doors than C-STORE: deflated data sets are not taken; send "
     "them in another transfer syntax.",
-    Outcome.FAILED: "Send again later; tell the appliance's sysadmin: the journal has the reason.",
+    Outcome.FAILED: "Send again later; tell the appliance's sysadmin: the log has the reason.",
 }
 
 NOTIFIED: Mapping[NStatus, str] = {

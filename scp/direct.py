@@ -29,9 +29,9 @@ def open_direct(path: Path, flags: int = 0) -> int:
         return os.open(path, flags & ~os.O_EXCL, 0o640)  # it may have been made by the first
 
 
-def write_blocks(file: int, data: memoryview, offset: int = 0, *, durable: bool = False) -> None:
-    """Write whole blocks; durable when it returns, if asked for. Raises OSError."""
-    written = os.pwritev(file, [data], offset, os.RWF_DSYNC if durable else 0)
+def write_blocks(file: int, data: memoryview, offset: int = 0) -> None:
+    """Write whole blocks. Raises OSError."""
+    written = os.pwritev(file, [data], offset)
     if written != len(data):  # a full disk gives less, and the rest of a block cannot be direct
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -39,8 +39,8 @@ def write_blocks(file: int, data: memoryview, offset: int = 0, *, durable: bool 
 def write_end(file: int, body: memoryview, size: int, offset: int = 0) -> None:
     """Write the first `size` bytes of `body` as the end of the file. Raises OSError.
 
-    What is no whole block goes through the page cache: to write the whole block and to cut off
-    what is too much makes the file system read it again (0.08 ms each).
+    What is no whole block goes through the page cache, by a write of its own: to write the whole
+    block and to cut off what is too much makes the file system read it again.
     """
     whole = size - size % BLOCK
     if whole:

@@ -43,8 +43,8 @@ def completed(provenance: Provenance, *, received_at: datetime, checksum: str) -
     return replace(provenance, received_at=received_at, checksum=checksum)
 
 
-def encode(provenance: Provenance) -> bytes:
-    """Return preamble, prefix and group 0002."""
+def encode(provenance: Provenance, *, fill: int = 0) -> bytes:
+    """Return preamble, prefix and group 0002, longer by `fill` bytes (even) that say nothing."""
     private = {
         "received_at": provenance.received_at.isoformat(timespec="microseconds"),
         "peer_address": provenance.peer_address,
@@ -63,7 +63,7 @@ def encode(provenance: Provenance) -> bytes:
             _short(0x0016, b"AE", provenance.calling_ae_title, b" "),
             _short(0x0018, b"AE", provenance.called_ae_title, b" "),
             _short(0x0100, b"UI", APPLIANCE_DEVICE_UID, b"\0"),
-            _long(0x0102, json.dumps(private).encode("ascii")),
+            _long(0x0102, json.dumps(private).encode("ascii") + b" " * fill),
         )
     )
     return _PREAMBLE + _GROUP_LENGTH.pack(2, 0, b"UL", 4, len(group)) + group

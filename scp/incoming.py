@@ -124,7 +124,8 @@ class IncomingInstance:
         )
         page = self._borrowed()
         if self._file is None:
-            page.body[: self._start] = filemeta.encode(provenance)
+            fill = self._make_whole_blocks()
+            page.body[: self._start] = filemeta.encode(provenance, fill=fill)
         else:
             page.lead[: self._start] = filemeta.encode(provenance)
             write_blocks(self._complete(), page.lead)
@@ -135,14 +136,23 @@ class IncomingInstance:
         finally:
             self.discard()
 
+    def _make_whole_blocks(self) -> int:
+        """Move the data set on, so that the file ends with a block; return by how many bytes.
+
+        What is no whole block takes a write of its own (see `write_end`).
+        """
+        fill = -self._filled % BLOCK
+        if fill % 2 or self._filled + fill > CAPACITY:  # elements have even lengths
+            return 0
+        body, start, end = self._borrowed().body, self._start, self._filled
+        body[start + fill : end + fill] = body[start:end]
+        self._start += fill
+        self._filled += fill
+        return fill
+
     def page(self) -> Page | None:
         """Return the page that holds the whole file in its body, if one does."""
         return self._page if self._file is None else None
-
-    def part_with_page(self) -> Page:
-        """Return the page for good: whoever takes it gives it back to the shelf's pages."""
-        page, self._page = self._borrowed(), None
-        return page
 
     def as_file(self, *, durable: bool) -> Path:
         """Return a temporary file that is the whole instance. Raises OSError."""

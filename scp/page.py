@@ -1,7 +1,7 @@
 """Memory for one instance while it comes: page-aligned, used again, bounded in number.
 
-The first bytes are left free, so that what the journal says of an instance and the instance
-itself are one piece of memory and one write.
+An instance that does not fit goes on to a file; its first block stays here, since the file's head
+is known only at the end.
 """
 
 import mmap

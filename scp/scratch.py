@@ -9,7 +9,7 @@ import fcntl
 import itertools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from secrets import token_hex
@@ -50,12 +50,12 @@ class Scratch:
                     return folder  # the descriptor, and with it the lock, stays until we end
                 os.close(held)
 
-    def sweep(self, set_aside: Callable[[Path], None]) -> int:
-        """Remove the folders of processes that are gone; return how many files were set aside.
+    def sweep(self, save: Callable[[Sequence[Path]], None]) -> None:
+        """Remove the folders of processes that are gone.
 
-        `set_aside` takes each file that is the only one of what it holds.
+        `save` takes the files that are the only ones of what they hold; when it returns they are
+        of no use any more.
         """
-        count = 0
         with os.scandir(self._root) as entries:
             folders = [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
         for folder in folders:
@@ -65,15 +65,13 @@ class Scratch:
             try:
                 if not _is(folder, held):
                     continue  # another process swept it between our opening and our locking
-                for path in folder.iterdir():
-                    if path.name.startswith(Kind.ONLY.value):
-                        set_aside(path)
-                        count += 1
+                paths = list(folder.iterdir())
+                save([path for path in paths if path.name.startswith(Kind.ONLY.value)])
+                for path in paths:
                     path.unlink(missing_ok=True)
                 folder.rmdir()
             finally:
                 os.close(held)
-        return count
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from scp.tally import UNNAMED, Tally
 from scp.tls import TLS_REFUSED, TlsDoor, Wrap, reason_of
 
 _GRACE = 5.0  # seconds that running associations get to end by themselves at a stop
+_HESITATION = 0.0005  # seconds for each connection, before another is accepted
+_BUSY = 8  # connections; no hesitation grows longer than with these
 _TIDY = 1000  # milliseconds between writing the counters
 
 
@@ -89,11 +92,13 @@ class Receiver:
 
     def start(self) -> None:
         """Accept associations from now on, in threads of this process. Raises OSError."""
-        self._spool.sweep()
+        recovered = self._spool.sweep()
+        for instance in recovered:
+            self._sink.received(instance)
+        if recovered:
+            log_event(Event.SPOOL_RECOVERED, level=logging.WARNING, count=len(recovered))
         self._shelf = shelf_for(self._options.durability, self._spool, self._sink)
-        left = self._shelf.start()
-        if left:
-            log_event(Event.JOURNAL_RECOVERED, level=logging.WARNING, count=left)
+        self._shelf.start()
         known = [peer.ae_title for peer in self._options.peers]
         self._tally = Tally(self._tallies, self._clock, known)
         self._seats = Seats(self._spool.root / "seats", self._options.max_associations)
@@ -167,6 +172,8 @@ class Receiver:
                 self._accept(doors[descriptor])
 
     def _accept(self, door: _Door) -> None:
+        # The one with the fewest connections is the first to take it: they share a processor.
+        time.sleep(min(len(self._connections), _BUSY) * _HESITATION)
         try:
             connection, address = door.listener.accept()
         except OSError:  # another process took it, the peer left, or we are out of descriptors

@@ -1,6 +1,6 @@
 """What an answer of success promises: one shelf for each durability.
 
-instance      the image survives a power cut: it is in the journal, or in a durable file
+instance      the image survives a power cut: it is in a file that is durable, name and all
 association   all images of an association do, when its release is answered
 none          nothing is promised; for measurements
 """
@@ -13,39 +13,37 @@ from appliance.core.ports import InstanceSink
 from scp.durability import Durability
 from scp.filer import Filer
 from scp.incoming import IncomingInstance
-from scp.journal import Journal
+from scp.landing import Landing
 from scp.scratch import sync_file_system
 from scp.spool import Spool
 
 
-class JournalShelf:
-    """`instance`: into the journal where there is room, else into a file of its own at once."""
+class PromptShelf:
+    """`instance`: into a file whose name is durable already; too large for that, at once."""
 
-    def __init__(self, spool: Spool, journal: Journal, sink: InstanceSink) -> None:
+    def __init__(self, spool: Spool, sink: InstanceSink) -> None:
         self.pages = spool.pages
         self._spool = spool
         self._sink = sink
-        self._journal = journal
-        self._filer = Filer(journal, spool, sink)
+        self._landing = Landing(spool)
+        self._filer = Filer(self._landing, spool, sink)
 
-    def start(self) -> int:
-        """Begin; return how many instances an earlier process left in the journal."""
-        return self._filer.start()
+    def start(self) -> None:
+        self._filer.start()
 
     def new_path(self) -> Path:
         return self._spool.new_path()
 
     def keep(self, incoming: IncomingInstance, instance: ReceivedInstance) -> bool:
-        if self._filer.holds(instance.spool_name):
+        name, page = instance.spool_name, incoming.page()
+        if self._filer.holds(name):
             return False
-        page = incoming.page()
-        if page is not None and not self._spool.holds(instance.spool_name):
-            crash_point(CrashPoint.JOURNAL_BEFORE_WRITE)
-            slot = self._journal.put(page, instance)
-            if slot is not None:
-                crash_point(CrashPoint.JOURNAL_AFTER_WRITE)
-                self._filer.add(slot, incoming.part_with_page() if self._filer.is_near else None)
-                return True
+        if page is not None and not self._filer.is_full and not self._spool.holds(name):
+            crash_point(CrashPoint.LANDING_BEFORE_WRITE)
+            path = self._landing.put(page, instance.size)
+            crash_point(CrashPoint.LANDING_AFTER_WRITE)
+            self._filer.add(path, instance)
+            return True
         is_new = self._spool.keep(incoming, instance)
         if is_new:
             self._sink.received(instance)
@@ -55,9 +53,9 @@ class JournalShelf:
         """Every image is durable already."""
 
     def stop(self) -> None:
-        """Return when the journal is empty, unless the disk refuses."""
+        """Return when everything has its lasting name, unless the disk refuses."""
         self._filer.stop()
-        self._journal.close()
+        self._landing.close()
 
 
 class LazyShelf:
@@ -69,16 +67,8 @@ class LazyShelf:
         self._sink = sink
         self._settles = settles
 
-    def start(self) -> int:
-        """File what a journal holds since another durability was set; return how many that are."""
-        if not self._spool.journal_folder.is_dir():
-            return 0
-        journal = Journal(self._spool.journal_folder)
-        filer = Filer(journal, self._spool, self._sink)
-        left = filer.start()
-        filer.stop()
-        journal.close()
-        return left
+    def start(self) -> None:
+        """Nothing is to be done."""
 
     def new_path(self) -> Path:
         return self._spool.new_path()
@@ -102,11 +92,11 @@ class LazyShelf:
         sync_file_system(self._spool.root)
 
 
-KeepingShelf = JournalShelf | LazyShelf
+KeepingShelf = PromptShelf | LazyShelf
 
 
 def shelf_for(durability: Durability, spool: Spool, sink: InstanceSink) -> KeepingShelf:
-    """Return what keeps instances as promised. Raises OSError where the journal cannot be had."""
+    """Return what keeps instances as promised. To be made after a fork, not before."""
     if durability is Durability.INSTANCE:
-        return JournalShelf(spool, Journal(spool.journal_folder), sink)
+        return PromptShelf(spool, sink)
     return LazyShelf(spool, sink, settles=durability is Durability.ASSOCIATION)

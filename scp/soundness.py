@@ -17,7 +17,6 @@ from appliance.core.clock import Clock
 from appliance.core.errors import BadInstance
 from scp import filemeta
 from scp.checksum import Checksum
-from scp.journal import damaged_in
 from scp.notices import Notices
 from scp.scratch import lock_folder
 
@@ -38,7 +37,6 @@ class Kind(StrEnum):
     WITHOUT_ROW = "without-row"
     STRANGE = "strange"
     NOTICE = "notice"
-    JOURNAL = "journal"
     HALF_WRITTEN = "half-written"
     QUARANTINED = "quarantined"
 
@@ -50,9 +48,8 @@ MEANINGS: Mapping[Kind, str] = {
     Kind.WITHOUT_ROW: "it is here, but the store does not know it as kept",
     Kind.STRANGE: "nothing of the appliance has such a name",
     Kind.NOTICE: "a message that was answered success is damaged",
-    Kind.JOURNAL: "torn by a power cut before its sender was answered (then the receiver's next "
-    "start frees it), or changed since",
-    Kind.HALF_WRITTEN: "left by a process that is gone; swept at the receiver's next start",
+    Kind.HALF_WRITTEN: "left by a process that is gone: the receiver's next start files what is "
+    "whole and sets the rest aside",
     Kind.QUARANTINED: "of no use when it came; kept until somebody looks",
 }
 HARMLESS = frozenset({Kind.HALF_WRITTEN, Kind.QUARANTINED})
@@ -130,7 +127,6 @@ class SpoolCheck:
             yield from self._check_shelf(shelf)
             yield Progress(share=number / len(_SHELVES), files=self._files, size=self._size)
         yield from self._still_wrong()
-        yield from self._journal()
         yield from self._notices()
         yield from self._half_written()
         for pattern in ("*.dcm", "*.part", "*.notice"):
@@ -216,15 +212,6 @@ class SpoolCheck:
         if kind is Kind.MISSING:
             return name in kept and not is_here
         return is_here and not is_new and name not in kept
-
-    def _journal(self) -> Iterator[Problem]:
-        damaged = damaged_in(self._root / "journal")
-        if not damaged:
-            return
-        self._pace.wait(_BETWEEN_LOOKS)
-        now = damaged_in(self._root / "journal")  # one that was being written is done
-        for path in sorted(path for path in damaged if damaged[path] == now.get(path)):
-            yield self._problem(Kind.JOURNAL, path)
 
     def _notices(self) -> Iterator[Problem]:
         notices = Notices(self._root)

@@ -1,7 +1,7 @@
 """The spool: received instances as files, and the only place that knows how they lie.
 
-    tmp/<process>/…          being received; swept when nobody holds the folder's lock
-    journal/<n>/slot-<m>     durable, on its way to a file of its own (see `scp.journal`)
+    tmp/<process>/…          being received, or durable and on its way to `new` (`scp.landing`);
+                             swept when nobody holds the folder's lock
     new/<name>               durable, not yet indexed: the hand-over to intake
     images/<aa>/<name>.dcm   indexed; <aa> are the first two digits of the name
     quarantine/<name>.dcm    of no use, with <name>.txt that says why
@@ -14,7 +14,7 @@ placed by link(2), so two processes cannot both win, and a file is never seen ha
 import mmap
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,9 +25,11 @@ from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.errors import BadInstance
 from appliance.core.model import ReceivedInstance
 from scp import filemeta
+from scp.checksum import NONE
 from scp.filemeta import Provenance
 from scp.head import identify
-from scp.incoming import IncomingInstance, described
+from scp.incoming import IncomingInstance, described, spool_name
+from scp.integrity import is_sound
 from scp.page import Pages
 from scp.scratch import Kind, Scratch, sync_folder
 
@@ -51,7 +53,6 @@ class Spool:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.journal_folder = root / "journal"
         self.pages = Pages()
         self._temporary = root / "tmp"
         self._new = root / "new"
@@ -101,10 +102,6 @@ class Spool:
             return False
         return True
 
-    def move_in(self, temporary: Path, name: str) -> None:
-        """Make the finished file an entry, in place of one with the same content."""
-        os.replace(temporary, self._new / _checked(name))  # noqa: PTH105, as in `holds`
-
     def make_durable(self) -> None:
         """Return when every entry placed before is on the disk."""
         sync_folder(self._new)
@@ -114,13 +111,34 @@ class Spool:
         state = os.statvfs(self.root)
         return state.f_bavail * state.f_frsize
 
-    def sweep(self) -> int:
-        """Quarantine what processes that are gone left half received; return how many files.
+    def sweep(self) -> tuple[ReceivedInstance, ...]:
+        """File what processes that are gone left whole; return that. Raises OSError.
 
-        Nobody was answered success for it, so its senders send it again; it is kept for who looks
-        into what happened.
+        A sender may have been answered success for it. What they left half received was answered
+        by nothing, so its sender sends it again; it is kept in quarantine for who looks into what
+        happened.
         """
-        return self._scratch.sweep(self._set_half_aside)
+        filed: list[ReceivedInstance] = []
+
+        def save(paths: Sequence[Path]) -> None:
+            filed.extend(instance for path in paths if (instance := self._saved(path)))
+            self.make_durable()
+
+        self._scratch.sweep(save)
+        return tuple(filed)
+
+    def _saved(self, path: Path) -> ReceivedInstance | None:
+        """Return what was filed now; None where it was already, or is not whole or empty."""
+        if path.stat().st_size == 0:  # made in advance
+            return None
+        try:
+            instance = _whole(path)
+        except BadInstance:
+            self._set_half_aside(path)
+            return None
+        if self.holds(instance.spool_name) or not self.place(path, instance.spool_name):
+            return None
+        return instance
 
     def _set_half_aside(self, path: Path) -> None:
         halves = sorted(self._quarantine.glob("half-*.part"), key=lambda half: half.stat().st_mtime)
@@ -212,16 +230,10 @@ class Spool:
         Raises BadInstance where they tell nothing; OSError where the disk does not give the file
         now, which says nothing about the instance.
         """
-        with self.path(name).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            try:
-                data = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)
-            except ValueError as error:  # an empty file cannot be mapped
-                raise BadInstance(f"{name} cannot be read: {error}") from error
-        with data:
+        with _mapped(self.path(name)) as data:
             provenance, start = filemeta.decode(data)
             identity = identify(data, start, provenance.transfer_syntax_uid)
-            received = described(name, provenance, identity, size)
+            received = described(name, provenance, identity, len(data))
             yield SpoolFile(received=received, data=data, start=start)
 
     def all_names(self) -> frozenset[str]:
@@ -240,6 +252,27 @@ class Spool:
 
     def _image(self, name: str) -> Path:
         return self._images / _checked(name)[:2] / f"{name}.dcm"
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        try:
+            return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        except ValueError as error:  # an empty file cannot be mapped
+            raise BadInstance(f"{path.name} cannot be read: {error}") from error
+
+
+def _whole(path: Path) -> ReceivedInstance:
+    """Return what the file holds, which is durable then. Raises BadInstance if it is not whole."""
+    with _mapped(path) as data:
+        provenance, start = filemeta.decode(data)
+        if provenance.checksum == NONE:
+            raise BadInstance(f"{path.name} was not received to its end")
+        if not is_sound(path, provenance.checksum):
+            raise BadInstance(f"{path.name} is not what was received")
+        identity = identify(data, start, provenance.transfer_syntax_uid)
+        name = spool_name(identity, provenance.checksum)
+        return described(name, provenance, identity, len(data))
 
 
 def _link(source: Path, target: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 import socket
 import struct
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pynetdicom.dsutils import encode
 
 from appliance.core.log import Event
 from scp.head import MalformedDataSet, verify_structure
+from scp.spool import Spool
 from scp.status import Outcome
 from scp.tally import read_tallies
 from tests.builders import ct_slices, mr_slices, write
@@ -132,7 +133,7 @@ def test_a_disk_that_fails_in_the_middle_is_answered_and_survived(
             patch.setattr("scp.incoming.IncomingInstance.space", fails)
             assert send_dataset(made, dataset) == 0xA700
         with monkeypatch.context() as patch:
-            patch.setattr("scp.journal.Journal.put", fails)
+            patch.setattr("scp.landing.Landing.put", fails)
             assert send_dataset(made, dataset) == 0xA700
         assert send_dataset(made, dataset) == 0x0000
 
@@ -173,12 +174,21 @@ def test_a_peer_that_breaks_off_leaves_nothing_behind(tmp_path: Path, events: Ev
             sender.sendall(_pdu(context, 3, _announcement(dataset)))
             for _ in range(20):  # more than is held in memory
                 sender.sendall(_pdu(context, 0, bytes(60_000)))
-            wait_until(lambda: list(running.spool.root.glob("tmp/*/*")))
+            wait_until(lambda: any(_sizes(running.spool)))
             sender.shutdown(socket.SHUT_RDWR)
             wait_until(lambda: events(Event.INSTANCE_REFUSED))
         assert running.spool.new_entries() == ()
-        wait_until(lambda: not list(running.spool.root.glob("tmp/*/*")))
+        wait_until(lambda: not any(_sizes(running.spool)))
         echoscu(running.port)
+
+
+def _sizes(spool: Spool) -> list[int]:
+    """Return the sizes of what is being received; those made in advance have none."""
+    sizes = []
+    for path in spool.root.glob("tmp/*/*"):
+        with suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
+    return sizes
 
 
 def _pdu(context_id: int, control: int, fragment: bytes) -> bytes:

@@ -34,7 +34,7 @@ def test_kills_while_sending_lose_and_double_nothing(tmp_path: Path, nursery: Nu
 def test_what_killed_processes_left_is_found_by_a_receiver_with_other_settings(
     tmp_path: Path, nursery: Nursery, after: dict[str, object]
 ) -> None:
-    """Four processes die with acknowledged images in their journals; one comes back."""
+    """Four processes die with acknowledged images that have no lasting names; one comes back."""
     rng = random.Random(5)
     studies = [study_of(rng, 6) for _ in range(8)]
     acknowledged: list[Instance] = []
@@ -53,4 +53,4 @@ def test_what_killed_processes_left_is_found_by_a_receiver_with_other_settings(
         left = len(SpoolReader(it.spool).judge(acknowledged).lost)
     with site(tmp_path, nursery=nursery, roles=("receive",), **after) as it:
         finding = SpoolReader(it.spool).wait_for(acknowledged)
-        assert not finding, f"{left} were in the journals, {len(finding.lost)} still are"
+        assert not finding, f"{left} waited for their names, {len(finding.lost)} still do"

@@ -75,7 +75,7 @@ class SpoolReader:
     def wait_for(self, instances: Iterable[Instance], seconds: float = 15) -> Finding:
         """Return the finding as soon as nothing is lost, or when the time is over.
 
-        A journal may be on its way into files: what it has is there when the files are.
+        What waits for its lasting name is there when it has that.
         """
         wanted = list(instances)
         deadline = time.monotonic() + seconds

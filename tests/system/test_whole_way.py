@@ -80,12 +80,12 @@ def _updated(site: Appliance, study: str) -> int:
     return sum(one["count"] for one in events if one["study_instance_uid"] == study)
 
 
-BEFORE_THE_ANSWER = (CrashPoint.JOURNAL_BEFORE_WRITE, CrashPoint.JOURNAL_AFTER_WRITE)
+BEFORE_THE_ANSWER = (CrashPoint.LANDING_BEFORE_WRITE, CrashPoint.LANDING_AFTER_WRITE)
 RECEIVING = (
     *BEFORE_THE_ANSWER,
     CrashPoint.SPOOL_BEFORE_LINK,
     CrashPoint.SPOOL_AFTER_LINK,
-    CrashPoint.JOURNAL_BEFORE_FREE,
+    CrashPoint.LANDING_BEFORE_UNLINK,
 )
 
 

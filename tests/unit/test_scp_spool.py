@@ -200,11 +200,11 @@ put(Spool(Path({spool!r})), *sample())
 
 
 @pytest.mark.parametrize(
-    ("point", "entries"),
-    [(CrashPoint.SPOOL_BEFORE_LINK, 0), (CrashPoint.SPOOL_AFTER_LINK, 1)],
+    ("point", "recovered"),
+    [(CrashPoint.SPOOL_BEFORE_LINK, 1), (CrashPoint.SPOOL_AFTER_LINK, 0)],
 )
-def test_a_killed_process_leaves_a_whole_entry_or_a_file_that_is_swept(
-    tmp_path: Path, point: CrashPoint, entries: int
+def test_a_killed_process_leaves_a_whole_entry_or_a_whole_file_that_becomes_one(
+    tmp_path: Path, point: CrashPoint, recovered: int
 ) -> None:
     script = CRASHING.format(root=str(Path.cwd()), spool=str(tmp_path))
     (tmp_path / "armed").mkdir()
@@ -216,13 +216,12 @@ def test_a_killed_process_leaves_a_whole_entry_or_a_file_that_is_swept(
     spool = Spool(tmp_path)
     kept = spool.writer(sample()[1])  # this process receives while it sweeps
 
-    assert spool.sweep() == 1
-    assert len(spool.new_entries()) == entries
-    for name in spool.new_entries():
-        assert spool.path(name).read_bytes().endswith(sample()[0])
+    assert len(spool.sweep()) == recovered
+    (name,) = spool.new_entries()
+    assert spool.path(name).read_bytes().endswith(sample()[0])
     kept.write(bytes(2_000_000))
     kept.discard()
-    assert spool.sweep() == 0
+    assert spool.sweep() == ()
 
 
 def test_a_folder_that_another_process_holds_is_not_swept(tmp_path: Path) -> None:
@@ -241,11 +240,13 @@ def test_a_folder_that_another_process_holds_is_not_swept(tmp_path: Path) -> Non
     with other:
         other.stdout.readline()
         spool = Spool(tmp_path)
-        assert spool.sweep() == 0
+        assert spool.sweep() == ()
         assert len(list(tmp_path.glob("tmp/*/*"))) == 1
         other.stdin.close()
         other.wait(20)
-    assert spool.sweep() == 1
+    assert spool.sweep() == ()
+    assert list(tmp_path.glob("tmp/*/*")) == []
+    assert len(list(tmp_path.glob("quarantine/half-*.part"))) == 1
 
 
 def test_the_name_depends_on_each_uid_and_on_the_content(tmp_path: Path) -> None:
@@ -332,4 +333,4 @@ def test_a_folder_that_another_process_swept_at_this_moment_is_left_alone(
         return held
 
     monkeypatch.setattr("scp.scratch.lock_folder", too_late)
-    assert spool.sweep() == 0
+    assert spool.sweep() == ()

@@ -14,16 +14,11 @@ from appliance.core.model import ReceivedInstance
 from appliance.wiring.site import Site, open_site
 from scp import soundness
 from scp.command import N_SET_RQ
-from scp.incoming import IncomingInstance
-from scp.journal import Journal
 from scp.notices import Notice, Notices
-from scp.shelves import JournalShelf
 from scp.soundness import Kind, Pace, Problem, Progress, SpoolCheck
 from tests.appliance import settings, write
 from tests.older import made_older
-from tests.receiving import Told
 from tests.unit.test_cli_status import index, put
-from tests.unit.test_scp_spool import NOW, sample
 
 STUDY = "1.2.7"
 
@@ -213,21 +208,6 @@ def test_a_damaged_notice_is_told(site: Site) -> None:
     bad = notices.put(notice, b"12345678")
     turn_a_bit(site.folders.spool / "notices" / bad, -1)
     assert list(check(site)) == [(Kind.NOTICE, f"notices/{bad}")]
-
-
-def test_a_slot_of_the_journal_that_is_neither_free_nor_whole_is_told(site: Site) -> None:
-    journal = Journal(site.spool.journal_folder)
-    shelf = JournalShelf(site.spool, journal, Told())
-    for number in (1, 2):
-        data, provenance = sample(number)
-        incoming = IncomingInstance(provenance, shelf)
-        incoming.write(data)
-        incoming.commit(incoming.identity(), NOW)
-    journal.close()  # as a killed process does: both slots are full
-    assert check(site) == {}, "they are whole; the receiver files them when it starts"
-    slot = site.spool.journal_folder / "0" / "slot-0001"
-    turn_a_bit(slot, 4096 + 1000)
-    assert list(check(site)) == [(Kind.JOURNAL, "journal/0/slot-0001")]
 
 
 def test_the_pace_is_kept() -> None:
