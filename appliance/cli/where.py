@@ -83,18 +83,23 @@ def system_lines(system: SystemStatus, zone: ZoneInfo) -> Iterator[str]:
 
 
 def _peer(peer: PeerLine, zone: ZoneInfo) -> Iterator[str]:
+    calls = _so_many(peer.associations, "association")
     yield _line(
         "caller",
-        f"{peer.calling_ae_title} ({peer.peer_address}): {peer.associations} associations, "
+        f"{peer.calling_ae_title} ({peer.peer_address}): {calls}, "
         f"{peer.stored} stored, {peer.duplicates} had already, {format_size(peer.size)}, "
         f"last seen {_moment(peer.last_seen, zone)}",
     )
     for why, number in peer.rejected.items():
-        yield _line("", f"{number} associations turned away: {why}")
+        yield _line("", f"{_so_many(number, 'association')} turned away: {why}")
     for why, number in peer.refused.items():
-        yield _line("", f"{number} images refused: {why}")
+        yield _line("", f"{_so_many(number, 'image')} refused: {why}")
     for what, number in peer.others.items():
         yield _line("", f"{number} {what}")
+
+
+def _so_many(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def study_lines(found: Whereabouts, zone: ZoneInfo) -> Iterator[str]:

@@ -94,9 +94,9 @@ def test_the_whole_is_told_with_counters_per_caller(
     filled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = said(capsys, "status", "-c", str(filled))
-    assert "MR01 (10.1.2.3): 1 associations, 1 stored, 0 had already, 2 MB" in text
-    assert "1 images refused: no room on the disk; send again later" in text
-    assert "1 associations turned away: calling AE title is not known" in text
+    assert "MR01 (10.1.2.3): 1 association, 1 stored, 0 had already, 2 MB" in text
+    assert "1 image refused: no room on the disk; send again later" in text
+    assert "1 association turned away: calling AE title is not known" in text
     assert "receive (off), orchestrate (off)" in text
     whole = as_json(capsys, "status", "-c", str(filled))
     assert (whole["not_yet_indexed"], whole["quarantined"], whole["open_studies"]) == (1, 2, 1)
