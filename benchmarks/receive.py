@@ -4,7 +4,7 @@
 
 Every receiver in turn, in rounds, so that what else the machine does meets all alike; each started
 fresh on loopback in a folder of the same file system, after everything dirty was written back, and
-removed afterwards. The order turns from round to round. Senders:
+emptied afterwards. The order turns from round to round. Senders:
 
 - `own` (wire.py): encoded in memory, TCP_NODELAY, waits for each answer as every modality does; one
   process for each association, all starting when every association is open. From there to the
@@ -154,17 +154,21 @@ def run(out: Path, planned: Plan) -> None:
 
 
 def measure(planned: Plan, folder: Path) -> Iterable[Row]:
-    """Yield the rows, round by round."""
-    blanks = {case.workload: blank(case.workload) for case in planned.cases}
-    for number in range(planned.rounds):
-        for case in planned.cases:
-            files = _files(case, blanks[case.workload], planned, folder)
+    """Yield the rows, round by round of each workload.
+
+    One workload after another: how quickly a file comes into the page cache depends on what was
+    there before, and large objects leave memory in large pieces.
+    """
+    for workload in dict.fromkeys(case.workload for case in planned.cases):
+        made = blank(workload)
+        cases = [case for case in planned.cases if case.workload == workload]
+        for number, case in product(range(planned.rounds), cases):
+            files = _files(case, made, planned, folder)
             for name in _turned(planned.receivers, number):
-                count = planned.counts[case.workload]
                 with receiver(
                     name, folder, associations=case.associations, processes=planned.processes
                 ) as running:
-                    row = _measure(case, name, running, blanks[case.workload], files, count)
+                    row = _measure(case, name, running, made, files, planned.counts[workload])
                 _progress(f"round {number + 1}: {_text(row)}")
                 yield row
 
