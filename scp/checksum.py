@@ -25,7 +25,7 @@ _OURS = "blake3:"
 _MADE_BY: Mapping[str, Callable[[], _Hasher]] = {_OURS: blake3, "": sha256}  # by what is in front
 
 NONE = _OURS + "0" * 64
-"""Stands where the checksum is not known yet; as long as any that is made now."""
+"""Stands where the checksum is not known yet."""
 
 
 class Checksum:

@@ -18,6 +18,7 @@ from appliance.core.product import (
 )
 from scp.checksum import NONE
 from scp.head import Buffer, OutOfBounds, read_element
+from scp.page import BLOCK
 
 _PREAMBLE = bytes(128) + b"DICM"  # zeros: whatever a peer sends, the file is no other format
 _GROUP_LENGTH = struct.Struct("<HH2sHI")
@@ -39,12 +40,16 @@ class Provenance:
 
 
 def completed(provenance: Provenance, *, received_at: datetime, checksum: str) -> Provenance:
-    """Return the provenance of a data set that is here; encodes to the same number of bytes."""
+    """Return the provenance of a data set that is here."""
     return replace(provenance, received_at=received_at, checksum=checksum)
 
 
-def encode(provenance: Provenance, *, fill: int = 0) -> bytes:
-    """Return preamble, prefix and group 0002, longer by `fill` bytes (even) that say nothing."""
+def encode(provenance: Provenance, data_set_size: int = 0) -> bytes:
+    """Return preamble, prefix and group 0002, filled up with blanks.
+
+    With a data set of that size behind it a file ends with a block of the disk, or a byte before;
+    without one, the head itself does.
+    """
     private = {
         "received_at": provenance.received_at.isoformat(timespec="microseconds"),
         "peer_address": provenance.peer_address,
@@ -52,7 +57,7 @@ def encode(provenance: Provenance, *, fill: int = 0) -> bytes:
         "called_ae_title": provenance.called_ae_title,
         "door": provenance.door.value,
     }
-    group = b"".join(
+    elements = b"".join(
         (
             _long(0x0001, b"\0\1"),
             _short(0x0002, b"UI", provenance.sop_class_uid, b"\0"),
@@ -63,9 +68,12 @@ def encode(provenance: Provenance, *, fill: int = 0) -> bytes:
             _short(0x0016, b"AE", provenance.calling_ae_title, b" "),
             _short(0x0018, b"AE", provenance.called_ae_title, b" "),
             _short(0x0100, b"UI", APPLIANCE_DEVICE_UID, b"\0"),
-            _long(0x0102, json.dumps(private).encode("ascii") + b" " * fill),
         )
     )
+    text = json.dumps(private).encode("ascii")
+    size = len(_PREAMBLE) + _GROUP_LENGTH.size + len(elements) + len(_long(0x0102, text))
+    fill = -(size + data_set_size) % BLOCK
+    group = elements + _long(0x0102, text + b" " * (fill - fill % 2))
     return _PREAMBLE + _GROUP_LENGTH.pack(2, 0, b"UL", 4, len(group)) + group
 
 

@@ -57,14 +57,13 @@ class IncomingInstance:
         self._provenance = provenance
         self._shelf = shelf
         self._checksum = Checksum()
-        head = filemeta.encode(provenance)
-        self._start = self._filled = len(head)
+        self._start = self._filled = BLOCK  # the head is written when its checksum is known
         self._in_file = 0  # bytes before those of the page
         self._is_complete = False  # the file, including what the page holds
         self._path: Path | None = None
         self._file: int | None = None
         self._page: Page | None = shelf.pages.borrow()
-        self._page.body[: self._start] = head
+        self._page.body[:BLOCK] = bytes(BLOCK)  # no head of another instance
 
     @property
     def data_set_size(self) -> int:
@@ -122,13 +121,12 @@ class IncomingInstance:
         provenance = filemeta.completed(
             self._provenance, received_at=received_at, checksum=self._checksum.text
         )
-        page = self._borrowed()
         if self._file is None:
-            fill = self._make_whole_blocks()
-            page.body[: self._start] = filemeta.encode(provenance, fill=fill)
+            self._put_in_front(filemeta.encode(provenance, self.data_set_size))
         else:
-            page.lead[: self._start] = filemeta.encode(provenance)
-            write_blocks(self._complete(), page.lead)
+            lead = self._borrowed().lead
+            lead[:] = filemeta.encode(provenance)
+            write_blocks(self._complete(), lead)
         name = spool_name(identity, provenance.checksum)
         instance = described(name, provenance, identity, self.size)
         try:
@@ -136,19 +134,12 @@ class IncomingInstance:
         finally:
             self.discard()
 
-    def _make_whole_blocks(self) -> int:
-        """Move the data set on, so that the file ends with a block; return by how many bytes.
-
-        What is no whole block takes a write of its own (see `write_end`).
-        """
-        fill = -self._filled % BLOCK
-        if fill % 2 or self._filled + fill > CAPACITY:  # elements have even lengths
-            return 0
-        body, start, end = self._borrowed().body, self._start, self._filled
-        body[start + fill : end + fill] = body[start:end]
-        self._start += fill
-        self._filled += fill
-        return fill
+    def _put_in_front(self, head: bytes) -> None:
+        """Put the head into the page, and the data set right behind it."""
+        body, size = self._borrowed().body, self.data_set_size
+        body[len(head) : len(head) + size] = body[self._start : self._filled]
+        body[: len(head)] = head
+        self._start, self._filled = len(head), len(head) + size
 
     def page(self) -> Page | None:
         """Return the page that holds the whole file in its body, if one does."""
@@ -183,8 +174,6 @@ class IncomingInstance:
         if self._file is None or self._path is None:
             self._path = self._shelf.new_path()
             self._file = open_direct(self._path, os.O_EXCL)
-            page = self._borrowed()
-            page.lead[:] = page.body[:BLOCK]  # for the end, when all of the first block is known
         return self._file, self._path
 
     def _spill(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.core.errors import BadInstance
 from scp import filemeta
-from scp.checksum import NONE, Checksum, matches
+from scp.checksum import Checksum, matches
 from scp.integrity import is_sound
 from scp.spool import Spool
 from tests.older import made_older
@@ -59,13 +59,6 @@ def test_the_digits_of_one_kind_are_none_of_the_other() -> None:
 def test_a_checksum_of_another_kind_is_refused(known: str) -> None:
     with pytest.raises(BadInstance, match="does not know"):
         matches(known, DATA)
-
-
-def test_the_head_of_a_file_has_its_length_before_the_checksum_is_known() -> None:
-    _, provenance = sample()
-    assert provenance.checksum == NONE
-    known = filemeta.completed(provenance, received_at=NOW, checksum=ours(DATA))
-    assert len(filemeta.encode(known)) == len(filemeta.encode(provenance))
 
 
 def test_a_file_of_an_earlier_version_is_read_as_it_was(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from appliance.core.log import Event
 from appliance.core.model import ReceivedInstance
+from scp import filemeta
 from scp.incoming import IncomingInstance
 from scp.page import BLOCK, CAPACITY
 from scp.shelves import PromptShelf
@@ -184,6 +185,15 @@ def test_the_same_bytes_again_are_a_duplicate_before_and_after_filing(site: Site
     with started(shelf := site.shelf()):
         assert not keep(shelf)[1]
     assert len(site.entries()) == 1
+
+
+@pytest.mark.parametrize("size", [0, 2, 3392, 3394, 3396, 4096, 525_000])
+def test_a_head_fills_a_file_up_to_a_block(size: int) -> None:
+    head = filemeta.encode(sample()[1], size)
+    assert (len(head) + size) % BLOCK == 0
+    assert len(head) < BLOCK + 1000
+    assert filemeta.decode(head + bytes(size)) == (sample()[1], len(head))
+    assert (len(filemeta.encode(sample()[1], size + 1)) + size + 1) % BLOCK == BLOCK - 1
 
 
 def test_a_file_ends_with_a_block_of_the_disk_so_that_one_write_is_enough(
