@@ -228,7 +228,9 @@ class SpoolCheck:
     def _half_written(self) -> Iterator[Problem]:
         for folder in (self._root / "tmp").iterdir():
             if folder.is_dir() and _is_abandoned(folder):
-                yield from self._told(Kind.HALF_WRITTEN, folder, "*")
+                for path in sorted(folder.iterdir()):
+                    if _size_of(path):  # else it was made in advance
+                        yield self._problem(Kind.HALF_WRITTEN, path)
 
     def _told(self, kind: Kind, folder: Path, pattern: str) -> Iterator[Problem]:
         for path in sorted(folder.glob(pattern)):
@@ -239,6 +241,14 @@ class SpoolCheck:
 
     def _problem(self, kind: Kind, path: Path, detail: str = "") -> Problem:
         return Problem(kind=kind, path=str(path.relative_to(self._root)), detail=detail)
+
+
+def _size_of(path: Path) -> int:
+    """Return the file's size; none if it was swept at this moment."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _is_abandoned(folder: Path) -> bool:

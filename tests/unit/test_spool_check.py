@@ -174,7 +174,8 @@ def test_strange_files_half_written_ones_and_quarantine_are_told(site: Site) -> 
         (root / path).touch()
     for name in ("dead", "alive"):
         (root / "tmp" / name).mkdir()
-        (root / "tmp" / name / "0").touch()
+        (root / "tmp" / name / "0").write_bytes(b"half of it")
+        (root / "tmp" / name / "1").touch()
     holder = os.open(root / "tmp" / "alive", os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)
     bad = put(site, STUDY, 1).spool_name
