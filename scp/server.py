@@ -32,7 +32,7 @@ from scp.tls import TLS_REFUSED, TlsDoor, Wrap, reason_of
 
 _GRACE = 5.0  # seconds that running associations get to end by themselves at a stop
 _HESITATION = 0.0005  # seconds for each connection, before another is accepted
-_BUSY = 8  # connections; no hesitation grows longer than with these
+_BUSY = 8  # connections
 _TIDY = 1000  # milliseconds between writing the counters
 
 
@@ -172,8 +172,7 @@ class Receiver:
                 self._accept(doors[descriptor])
 
     def _accept(self, door: _Door) -> None:
-        # The one with the fewest connections is the first to take it: they share a processor.
-        time.sleep(min(len(self._connections), _BUSY) * _HESITATION)
+        self._hesitate()
         try:
             connection, address = door.listener.accept()
         except OSError:  # another process took it, the peer left, or we are out of descriptors
@@ -191,6 +190,15 @@ class Receiver:
         else:
             connection.close()  # a stranger who says nothing must not take all places
             self._tell(Event.ASSOCIATION_REJECTED, refusal.value, refusal.value, host)
+
+    def _hesitate(self) -> None:
+        """Let another process be quicker that has fewer connections: ours share one interpreter.
+
+        Not where there are many, as in a flood: they are spread evenly enough.
+        """
+        busy = len(self._connections)
+        if busy <= _BUSY:
+            time.sleep(busy * _HESITATION)
 
     def _serve(self, connection: socket.socket, host: str, wrap: Wrap | None) -> None:
         try:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import yaml
@@ -31,6 +31,17 @@ class Role:
 
     def said(self, event: str) -> int:
         return self.log.read_text().count(f'"event": "{event}"')
+
+    def connections(self, process: int) -> int:
+        """Return how many connections to the port a process has. proc(5), /proc/net/tcp."""
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        established = {
+            f"socket:[{row[9]}]"
+            for row in rows
+            if row[1].endswith(f":{self.port:04X}") and row[3] == "01"
+        }
+        held = Path(f"/proc/{process}/fd").iterdir()
+        return sum(str(path.readlink()) in established for path in held if path.is_symlink())
 
     def processes(self) -> set[int]:
         pid = self.process.pid
@@ -77,6 +88,15 @@ def test_a_process_that_dies_takes_nobody_along_and_limits_hold_over_all(tmp_pat
             assert again.is_established
             assert send_dataset(again, mr_slices(slices=1)[0]) == 0x0000
         wait_until(lambda: list(role.new.iterdir()))
+
+
+def test_associations_are_spread_over_the_processes(tmp_path: Path) -> None:
+    with receive_role(tmp_path, processes=2) as role, ExitStack() as made:
+        wait_until(lambda: role.said("service.started") == 1 and len(role.processes()) == 2)
+        for _ in range(8):
+            assert made.enter_context(association(role.port, CONTEXT)).is_established
+        assert sum(map(role.connections, role.processes())) == 8
+        assert all(map(role.connections, role.processes()))
 
 
 def test_nobody_is_refused_while_the_role_reads_new_settings(tmp_path: Path) -> None:
