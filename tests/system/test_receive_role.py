@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -40,8 +40,11 @@ class Role:
             for row in rows
             if row[1].endswith(f":{self.port:04X}") and row[3] == "01"
         }
-        held = Path(f"/proc/{process}/fd").iterdir()
-        return sum(str(path.readlink()) in established for path in held if path.is_symlink())
+        count = 0
+        for path in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed just now
+                count += str(path.readlink()) in established
+        return count
 
     def processes(self) -> set[int]:
         pid = self.process.pid
