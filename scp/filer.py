@@ -116,7 +116,7 @@ class Filer:
             with self._changed:
                 self._waiting.popleft()
                 self._names.discard(one.instance.spool_name)
-            self._sink.received(one.instance)
+        self._sink.received(*(one.instance for one in batch))
 
     def _tell(self, error: OSError, *, first: bool) -> None:
         if first:

@@ -93,9 +93,8 @@ class Receiver:
     def start(self) -> None:
         """Accept associations from now on, in threads of this process. Raises OSError."""
         recovered = self._spool.sweep()
-        for instance in recovered:
-            self._sink.received(instance)
         if recovered:
+            self._sink.received(*recovered)
             log_event(Event.SPOOL_RECOVERED, level=logging.WARNING, count=len(recovered))
         self._shelf = shelf_for(self._options.durability, self._spool, self._sink)
         self._shelf.start()

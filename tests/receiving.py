@@ -46,8 +46,8 @@ class Told:
     def __init__(self) -> None:
         self.instances: list[ReceivedInstance] = []
 
-    def received(self, instance: ReceivedInstance) -> None:
-        self.instances.append(instance)
+    def received(self, *instances: ReceivedInstance) -> None:
+        self.instances += instances
 
 
 class Running:

@@ -18,12 +18,12 @@ class Role(StrEnum):
 
 
 class InstanceSink(Protocol):
-    """Told of every instance that is durable in the spool, before the peer is answered.
+    """Told of every instance that has an entry in the spool, of several at once where they come so.
 
     The spool entry is the hand-over; this call is a hint that may get lost.
     """
 
-    def received(self, instance: ReceivedInstance, /) -> None: ...
+    def received(self, *instances: ReceivedInstance) -> None: ...
 
 
 class Wakeup(Protocol):

@@ -12,7 +12,7 @@ class Announcer:
     def __init__(self, wakeup: Wakeup) -> None:
         self._wakeup = wakeup
 
-    def received(self, _instance: ReceivedInstance, /) -> None:
+    def received(self, *_instances: ReceivedInstance) -> None:
         """Wake it."""
         self._wakeup.wake(Role.ORCHESTRATE)
 

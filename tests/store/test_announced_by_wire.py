@@ -68,7 +68,7 @@ class Site:
             services=(PerformedSteps(desk, StepStates(root)), Availability(desk)),
         )
 
-    def received(self, _instance: object, /) -> None:
+    def received(self, *_instances: object) -> None:
         self._woken.set()
 
     def loop(self) -> None:
