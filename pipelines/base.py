@@ -13,6 +13,8 @@ from appliance.core.model import PipelineResult
 from pipelines.manifest import Manifest
 from pipelines.volume import LabelMap, Volume
 
+ParameterValue = bool | int | float | str
+
 Progress = Callable[[float, str], None]
 """Told how far a run is, 0 … 1, and what it does now in a word or two."""
 
@@ -21,10 +23,16 @@ Progress = Callable[[float, str], None]
 class PipelineInput:
     """What one run may read: a volume for each input that the manifest names.
 
+    `files` are the DICOM files that each volume was read from, in the order of
+    `FrameRef.path_index`; nobody writes to them. `scratch` is an empty folder of this run's own
+    that is gone after it. `parameters` has a value for each one that the manifest declares.
     `run_uid` is the root of every UID that the run makes, so that attempts make the same.
     """
 
     volumes: Mapping[str, Volume]
+    files: Mapping[str, tuple[Path, ...]]
+    scratch: Path
+    parameters: Mapping[str, ParameterValue]
     run_uid: str
     progress: Progress
 

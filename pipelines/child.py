@@ -81,7 +81,14 @@ def _answer(channel: Channel, pipeline: Pipeline, request: Infer) -> None:
     start = time.monotonic()
     progress(0.0, "infer")
     crash_point(CrashPoint.CHILD_DURING_INFER)
-    study = PipelineInput(volumes=request.volumes, run_uid=request.run_uid, progress=progress)
+    study = PipelineInput(
+        volumes=request.volumes,
+        files={name: tuple(map(Path, paths)) for name, paths in request.files.items()},
+        scratch=Path(request.scratch),
+        parameters=request.parameters,
+        run_uid=request.run_uid,
+        progress=progress,
+    )
     try:
         output = pipeline.infer(study)
     except ApplianceError as error:

@@ -4,7 +4,7 @@ import numpy as np
 import scipy  # which imports `ndimage` when it is used: few pipelines ask
 
 from appliance.core.errors import InputRefused
-from pipelines.manifest import Coverage, PatientDirection
+from pipelines.inputs import Coverage, PatientDirection
 from pipelines.volume import Float32, Volume, patient_axes
 
 # A body that ends inside the image ends in a tip: a millimetre below the top of a head the

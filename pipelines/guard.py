@@ -1,5 +1,7 @@
 """The checks that hold for every pipeline, whatever it is: its inputs before, its output after."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from appliance.core.errors import InputRefused, PermanentPipelineError
@@ -30,6 +32,8 @@ class Guarded:
                 check(study.volumes[wanted.name], wanted.coverage)
             elif wanted.required:
                 raise InputRefused(f"the input {wanted.name} ({wanted.title}) is missing")
+        defaults = {item.name: item.default for item in self._manifest.parameters}
+        study = replace(study, parameters=defaults | dict(study.parameters))
         output = self._pipeline.infer(study)
         _consistent(study, output)
         return output

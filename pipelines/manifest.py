@@ -4,182 +4,31 @@ Written by whoever brings a pipeline; every mistake is told at once with file, l
 """
 
 import hashlib
-import re
 from collections.abc import Iterator
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    PlainValidator,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import field_validator, model_validator
 
-from appliance.core.conditions import Condition, parse_condition
 from appliance.core.documents import Document, parse_document
 from appliance.core.errors import ConfigError
-from appliance.core.model import Code
-from appliance.core.preferences import Preference, parse_preference
 from appliance.core.quantities import Size
+from pipelines.card import ClinicalRole, Regulatory
+from pipelines.fields import FileName, Line, Name, Text, matching
+from pipelines.inputs import Input
+from pipelines.outputs import Output
+from pipelines.specs import SECTION_OF, Bundle, Command, Entry, Kind, Network, Parameter
 
 FILE_NAME = "pipeline.yaml"
 _HASH_BLOCK = 1 << 20
-
-
-def _matching(pattern: str, what: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if re.fullmatch(pattern, text) is None:
-            raise ValueError(f"{text!r} is not {what}")
-        return text
-
-    return AfterValidator(check)
-
-
-def _inside(text: str) -> str:
-    """Return `text` if it names a file within the pipeline's folder, without links to follow."""
-    path = Path(text)
-    if path.is_absolute() or ".." in path.parts or not text:
-        raise ValueError(f"{text!r} is not a file name within the pipeline's folder")
-    return text
-
-
-FileName = Annotated[str, AfterValidator(_inside)]
-Name = Annotated[str, _matching(r"[a-z0-9][a-z0-9-]{0,62}", "a name: use a-z, 0-9 and hyphens")]
-Text = Annotated[str, Field(min_length=1)]
-# What becomes a Long String of DICOM (PS3.5 6.2): a backslash would part it in two values.
-Line = Annotated[
-    str, _matching(r"(?=.*\S)[^\\\x00-\x1f]{1,64}", "1 to 64 characters without a backslash")
-]
-WrittenCondition = Annotated[
-    Condition, PlainValidator(parse_condition), WithJsonSchema({"type": "object"})
-]
-WrittenPreference = Annotated[
-    Preference, PlainValidator(parse_preference), WithJsonSchema({"type": "object"})
-]
-
-
-class Kind(StrEnum):
-    """How a pipeline is run. `registry.build` has one entry for each."""
-
-    PYTHON = "python"
-
-
-class RegulatoryStatus(StrEnum):
-    """What the pipeline may be used for, as its maker says."""
-
-    RESEARCH = "research"
-    CLEARED = "cleared"
-
-
-class ClinicalRole(StrEnum):
-    """What a result is to a reader."""
-
-    QUANTIFICATION = "quantification"
-    DETECTION = "detection"
-    TRIAGE = "triage"
-    QUALITY = "quality"
-
-
-class PatientDirection(StrEnum):
-    """A direction in the patient."""
-
-    LEFT = "left"
-    RIGHT = "right"
-    ANTERIOR = "anterior"
-    POSTERIOR = "posterior"
-    HEAD = "head"
-    FEET = "feet"
-
-
-class Sides(StrEnum):
-    """Whether a structure has a left and a right part."""
-
-    PAIRED = "paired"
-    MIDLINE = "midline"
-
-
-class Regulatory(Document):
-    """Regulatory status; a cleared product names what cleared it."""
-
-    status: RegulatoryStatus
-    # Stands in the description of each series of ours, which holds 64 characters in all.
-    reference: Annotated[
-        str, _matching(r"[^\\\x00-\x1f]{0,40}", "at most 40 characters without a backslash")
-    ] = ""
-
-    @model_validator(mode="after")
-    def _cleared_by_something(self) -> "Regulatory":
-        if self.status is RegulatoryStatus.CLEARED and not self.reference:
-            raise ValueError("a cleared pipeline names its clearance: write reference")
-        return self
-
-    @property
-    def label(self) -> str:
-        """Return the words that stand beside every result."""
-        if self.status is RegulatoryStatus.RESEARCH:
-            return "Research, not for diagnosis"
-        return f"Cleared: {self.reference}"
-
-
-class Coverage(Document):
-    """What a volume must show. Lengths in mm along the patient's axes."""
-
-    left_right: float = Field(default=0.0, ge=0)
-    anterior_posterior: float = Field(default=0.0, ge=0)
-    head_feet: float = Field(default=0.0, ge=0)
-    max_spacing: float | None = Field(default=None, gt=0)
-    not_cut: tuple[PatientDirection, ...] = ()  # where the body must end before the image does
-
-
-class Input(Document):
-    """One series that the pipeline needs."""
-
-    name: Name
-    title: Text
-    select: WrittenCondition
-    prefer: tuple[WrittenPreference, ...] = ()
-    required: bool = True  # false: the pipeline can do without
-    coverage: Coverage = Coverage()
-
-
-class WrittenCode(Document):
-    """A coded concept as a manifest writes it."""
-
-    value: Annotated[str, Field(min_length=1, max_length=16)]
-    scheme: Annotated[str, Field(min_length=1, max_length=16)] = "SCT"
-    meaning: Annotated[str, Field(min_length=1, max_length=64)]
-
-    @property
-    def code(self) -> Code:
-        """Return the same in the shared vocabulary."""
-        return Code(value=self.value, scheme=self.scheme, meaning=self.meaning)
-
-
-class Output(Document):
-    """One structure that the pipeline marks and measures."""
-
-    label: int = Field(ge=1, le=255)  # the model's own class number
-    name: Text
-    structure: WrittenCode
-    category: WrittenCode
-    sides: Sides
-    color: tuple[
-        Annotated[int, Field(ge=0, le=255)],
-        Annotated[int, Field(ge=0, le=255)],
-        Annotated[int, Field(ge=0, le=255)],
-    ]
 
 
 class Weights(Document):
     """One file that is loaded only if its SHA-256 is this one."""
 
     file: FileName
-    sha256: Annotated[str, _matching(r"[0-9a-f]{64}", "a SHA-256: 64 hex digits in lower case")]
+    sha256: Annotated[str, matching(r"[0-9a-f]{64}", "a SHA-256: 64 hex digits in lower case")]
     licence: Text
     source: Text
 
@@ -189,12 +38,13 @@ class Manifest(Document):
 
     name: Name
     version: Annotated[
-        str, _matching(r"\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?", "a version like 1.0.0")
+        str, matching(r"\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?", "a version like 1.0.0")
     ]
     kind: Kind
-    entry: Annotated[
-        str, _matching(r"[A-Za-z_]\w*\.py:[A-Za-z_]\w*", "an entry like pipeline.py:ClassName")
-    ]
+    entry: Entry | None = None  # kind python
+    bundle: Bundle | None = None  # kind monai-bundle
+    network: Network | None = None  # kinds onnx and torch
+    command: Command | None = None  # kind command
     title: Text
     manufacturer: Line  # who made the model; the appliance names itself beside it
     intended_use: Text
@@ -203,6 +53,7 @@ class Manifest(Document):
     gpu_memory: Size | None = None  # what one run needs there; without it, it runs on the CPU only
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
     features: tuple[Text, ...] = ()  # names of the output features watched for drift
     weights: tuple[Weights, ...] = ()
     card: FileName = "card.md"
@@ -219,9 +70,23 @@ class Manifest(Document):
         return value
 
     @model_validator(mode="after")
+    def _says_what_its_kind_needs(self) -> "Manifest":
+        needed = SECTION_OF[self.kind]
+        for section in sorted(set(SECTION_OF.values())):
+            is_there = getattr(self, section) is not None
+            if section == needed and not is_there:
+                raise ValueError(f"a pipeline of kind {self.kind} needs {needed}; write it")
+            if section != needed and is_there:
+                raise ValueError(
+                    f"{section} belongs to another kind; one of kind {self.kind} has {needed}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _names_once(self) -> "Manifest":
         for what, names in (
             ("inputs", [item.name for item in self.inputs]),
+            ("parameters", [item.name for item in self.parameters]),
             ("outputs: names", [item.name for item in self.outputs]),
             ("outputs: labels", [str(item.label) for item in self.outputs]),
         ):
@@ -251,12 +116,15 @@ def load_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _files(manifest: Manifest) -> tuple[str, ...]:
-    return (
-        manifest.entry.partition(":")[0],
-        manifest.card,
-        *(weights.file for weights in manifest.weights),
-    )
+def _files(manifest: Manifest) -> Iterator[str]:
+    if manifest.entry is not None:
+        yield manifest.entry.partition(":")[0]
+    if manifest.bundle is not None:
+        yield from (manifest.bundle.inference, manifest.bundle.metadata)
+    if manifest.network is not None:
+        yield manifest.network.file
+    yield manifest.card
+    yield from (weights.file for weights in manifest.weights)
 
 
 def read_card(manifest: Manifest, folder: Path) -> str:

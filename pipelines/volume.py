@@ -10,6 +10,7 @@ from appliance.core.model import Attributes
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

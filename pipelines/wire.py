@@ -37,7 +37,7 @@ from appliance.core.errors import (
     PermanentPipelineError,
     TransientPipelineError,
 )
-from pipelines.base import PipelineOutput
+from pipelines.base import ParameterValue, PipelineOutput
 from pipelines.volume import Volume
 
 Array = npt.NDArray[Any]
@@ -72,10 +72,17 @@ class Ready:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Infer:
-    """Run the pipeline on these volumes, by the name of the pipeline's input."""
+    """Run the pipeline on these volumes, by the name of the pipeline's input.
+
+    `files`, `scratch` and `parameters` are those of `PipelineInput`, `parameters` only as far as
+    the site set them.
+    """
 
     run_uid: str
     volumes: Mapping[str, Volume]
+    files: Mapping[str, tuple[str, ...]]
+    scratch: str
+    parameters: Mapping[str, ParameterValue]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

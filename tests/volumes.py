@@ -1,7 +1,11 @@
 """Volumes for tests that need no files."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 
+from pipelines.base import ParameterValue, PipelineInput, Progress
 from pipelines.volume import FrameRef, Volume
 
 
@@ -31,4 +35,23 @@ def volume(
             "EchoTime": (3.0,),
             "ScanOptions": (),
         },
+    )
+
+
+def given(
+    volumes: Mapping[str, Volume],
+    *,
+    progress: Progress = lambda _done, _phase: None,
+    files: Mapping[str, tuple[Path, ...]] | None = None,
+    scratch: Path = Path("scratch-that-is-not-there"),
+    parameters: Mapping[str, ParameterValue] | None = None,
+) -> PipelineInput:
+    """Return what a pipeline is asked to infer from; by default without files of its own."""
+    return PipelineInput(
+        volumes=volumes,
+        files=files or {},
+        scratch=scratch,
+        parameters=parameters or {},
+        run_uid="1.2.3",
+        progress=progress,
     )

@@ -91,7 +91,7 @@ class Attempt:
         pipeline = self._pipeline()
         paths = self._paths()
         volumes = self._read(paths)
-        outcome = self._infer(pipeline, volumes)
+        outcome = self._infer(pipeline, paths, volumes)
         crash_point(CrashPoint.JOB_AFTER_INFER)
         encoded = self._encode(pipeline, paths, volumes, outcome.output)
         crash_point(CrashPoint.JOB_AFTER_ENCODE)
@@ -130,13 +130,19 @@ class Attempt:
     def _tell_read(self, before: float, share: float, done: float) -> None:
         self._tell(before + share * done, "read")
 
-    def _infer(self, pipeline: PipelineOptions, volumes: Mapping[str, Volume]) -> Outcome:
+    def _infer(
+        self,
+        pipeline: PipelineOptions,
+        paths: Mapping[str, list[Path]],
+        volumes: Mapping[str, Volume],
+    ) -> Outcome:
         self._tell(_READ, "load")
         outcome = self._tools.executor.run(
             Task(
                 pipeline=pipeline,
                 digest=self._job.pipeline_digest,
                 volumes=volumes,
+                files={name: tuple(files) for name, files in paths.items()},
                 run_uid=self._job.run_uid,
             ),
             on_progress=lambda done, text: self._tell(_READ + _INFER * done, text),

@@ -5,9 +5,11 @@ the next run starts another one.
 """
 
 import logging
+import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from appliance.core.clock import Clock
 from appliance.core.errors import ApplianceError, TransientPipelineError
@@ -40,6 +42,7 @@ class Task:
     pipeline: PipelineOptions
     digest: str
     volumes: Mapping[str, Volume]
+    files: Mapping[str, tuple[Path, ...]]
     run_uid: str
 
 
@@ -70,8 +73,10 @@ class _OverLimit(TransientPipelineError):
 class LocalExecutor:
     """Warm children by pipeline, the least recently used one ended first."""
 
-    def __init__(self, *, warm_children: int, clock: Clock) -> None:
+    def __init__(self, *, warm_children: int, clock: Clock, scratch: Path | None = None) -> None:
+        """Each run gets a folder of its own under `scratch`, or where temporary files go."""
         self._limit = warm_children
+        self._scratch = scratch
         self._clock = clock
         self._warm: OrderedDict[str, _Warm] = OrderedDict()
 
@@ -146,10 +151,10 @@ class LocalExecutor:
     ) -> Outcome:
         start = self._clock.monotonic()
         warm.child.keep_quiet_about(task.volumes.values())
-        request = Infer(run_uid=task.run_uid, volumes=task.volumes)
-        warm.child.channel.send(request, timeout=_PATIENCE)
-        while isinstance(answer := _next(warm.child, watch), Progress):
-            on_progress(answer.fraction, answer.text)
+        with tempfile.TemporaryDirectory(prefix="run-", dir=self._scratch) as scratch:
+            warm.child.channel.send(_request(task, scratch), timeout=_PATIENCE)
+            while isinstance(answer := _next(warm.child, watch), Progress):
+                on_progress(answer.fraction, answer.text)
         if not isinstance(answer, Done):
             raise self._error(task, answer)
         around = self._clock.monotonic() - start - answer.seconds
@@ -186,6 +191,16 @@ class LocalExecutor:
             Event.CHILD_ENDED, level=logging.INFO, pipeline=name, reason=f"{reason}: it {how}"
         )
         return how
+
+
+def _request(task: Task, scratch: str) -> Infer:
+    return Infer(
+        run_uid=task.run_uid,
+        volumes=task.volumes,
+        files={name: tuple(map(str, paths)) for name, paths in task.files.items()},
+        scratch=scratch,
+        parameters=task.pipeline.parameters,
+    )
 
 
 class _Watch:

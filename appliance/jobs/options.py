@@ -1,11 +1,12 @@
 """What the worker room wants to be told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
 from pathlib import Path
 
 from appliance.core.backoff import Backoff
+from pipelines.base import ParameterValue
 
 _BACKOFF = Backoff(first=timedelta(seconds=10), longest=timedelta(minutes=10), attempts=4)
 
@@ -19,6 +20,7 @@ class PipelineOptions:
     device: str = "auto"
     timeout: timedelta = timedelta(minutes=10)  # loading included, where it is not warm
     memory: int = 16 << 30  # bytes resident in the child's process group
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)  # that the site set
 
     def __post_init__(self) -> None:
         if self.timeout <= timedelta(0) or self.memory <= 0:

@@ -42,6 +42,10 @@ class PipelineSettings(Document):
         ge=10**8,
         description="Main memory (resident) above which a run is stopped.",
     )
+    parameters: dict[str, bool | int | float | str] = Field(
+        default_factory=dict,
+        description="Values for parameters that its manifest declares, where not the default.",
+    )
 
 
 class Complete(Document):

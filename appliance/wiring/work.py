@@ -56,6 +56,7 @@ def worker_options(site: Site) -> WorkerOptions:
                 device=pipeline.device,
                 timeout=pipeline.timeout,
                 memory=pipeline.memory,
+                parameters=pipeline.parameters,
             )
             for name, pipeline in settings.pipelines.items()
         },

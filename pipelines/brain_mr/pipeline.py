@@ -18,7 +18,9 @@ from pipelines.brain_mr import findings, net, plausible, suitable
 from pipelines.brain_mr.conform import Conformed, conform
 from pipelines.brain_mr.sides import Plane, fit_plane, split
 from pipelines.brain_mr.tilt import Tilt, measure, upright
-from pipelines.manifest import Manifest, Sides
+from pipelines.findings import describe
+from pipelines.manifest import Manifest
+from pipelines.outputs import Sides
 from pipelines.resample import Grid, most_likely
 from pipelines.volume import Float64, LabelMap, Labels, Volume
 
@@ -100,7 +102,7 @@ class BrainMr:
         self, study: PipelineInput, volume: Volume, run: _Run, tilt: Tilt
     ) -> PipelineOutput:
         parts = split(run.labels, volume.affine, run.plane, self._paired, self._midline)
-        said = findings.describe(parts, self._outputs, volume, study.run_uid)
+        said = describe(parts, self._outputs, volume, study.run_uid)
         numbers = {
             "roll_deg": tilt.roll,
             "yaw_deg": tilt.yaw,

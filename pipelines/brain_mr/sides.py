@@ -17,11 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from appliance.core.model import Side
+from pipelines.findings import Part
+from pipelines.volume import Float64, Labels, Mask
 
 MAX_RESIDUAL_MM = 2.0
 MAX_ANGLE = 45.0  # degrees between the plane's normal and the patient's left-right axis
@@ -30,10 +31,6 @@ _COARSE_POINTS, _FINE_POINTS = 150, 1500  # of each structure
 _STARTS = (-15.0, 0.0, 15.0)  # degrees of roll and of yaw
 _NEARER = 0.8
 _SETTLED = 1e-6
-
-Float64 = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,14 +51,6 @@ class Plane:
         """Return how far each point (n, 3) lies to the left of the plane, in mm."""
         found: Float64 = (points - self.point) @ self.normal
         return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """One structure on one side, or a whole structure that has none."""
-
-    label: int
-    side: Side | None
 
 
 def fit_plane(

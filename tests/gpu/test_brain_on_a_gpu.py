@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from pipelines.base import Pipeline, PipelineInput, PipelineOutput
+from pipelines.base import Pipeline, PipelineOutput
 from pipelines.device import choose
 from pipelines.folders import SHIPPED
 from pipelines.manifest import load_manifest
 from pipelines.registry import build
 from pipelines.series import read_volume
 from tests.reformat import head_paths
+from tests.volumes import given
 
 FOLDER = SHIPPED["brain-mr"]
 
@@ -18,9 +19,7 @@ def _run(device: str) -> PipelineOutput:
     pipeline: Pipeline = build(load_manifest(FOLDER), FOLDER)
     pipeline.load(device)
     head = read_volume(head_paths())
-    return pipeline.infer(
-        PipelineInput(volumes={"head": head}, run_uid="2.25.1", progress=lambda *_: None)
-    )
+    return pipeline.infer(given({"head": head}))
 
 
 @pytest.mark.gpu

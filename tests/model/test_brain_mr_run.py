@@ -10,7 +10,7 @@ import pytest
 
 from appliance.core.errors import InputRefused
 from appliance.core.model import Side
-from pipelines.base import Pipeline, PipelineInput
+from pipelines.base import Pipeline
 from pipelines.folders import SHIPPED
 from pipelines.manifest import load_manifest
 from pipelines.registry import build
@@ -18,6 +18,7 @@ from pipelines.resample import Grid, linear
 from pipelines.series import read_volume
 from pipelines.volume import Volume
 from tests.reformat import head_paths
+from tests.volumes import given
 
 ROLL = 15.0
 HIPPOCAMPUS_ML, PALLIDUM_ML = 8.97, 3.67  # of the head as it is
@@ -57,9 +58,8 @@ def test_a_head_rolled_by_15_degrees_is_set_upright_and_measured_again(
 ) -> None:
     told: list[tuple[float, str]] = []
     output = pipeline.infer(
-        PipelineInput(
-            volumes={"head": rolled(head, ROLL)},
-            run_uid="1.2.3",
+        given(
+            {"head": rolled(head, ROLL)},
             progress=lambda done, phase: told.append((done, phase)),
         )
     )
@@ -83,8 +83,4 @@ def test_a_head_sized_thing_that_is_no_head_is_refused(pipeline: Pipeline, head:
     array += np.random.default_rng(1).normal(0, 20, array.shape)
     fruit = replace(head, array=array.astype(np.float32))
     with pytest.raises(InputRefused, match="not a whole adult head on a T1"):
-        pipeline.infer(
-            PipelineInput(
-                volumes={"head": fruit}, run_uid="1.2.3", progress=lambda _done, _phase: None
-            )
-        )
+        pipeline.infer(given({"head": fruit}))

@@ -53,7 +53,7 @@ def used() -> Iterator[LocalExecutor]:
 
 def task(description: str, options: PipelineOptions = TROUBLE, digest: str = "a") -> Task:
     volumes = {"image": volume(description)}
-    return Task(pipeline=options, digest=digest, volumes=volumes, run_uid="2.25.7")
+    return Task(pipeline=options, digest=digest, volumes=volumes, files={}, run_uid="2.25.7")
 
 
 def run(

@@ -10,15 +10,17 @@ import pytest
 from pydicom.sr._concepts_dict import concepts  # the tables behind pydicom.sr.codes
 
 from appliance.core.model import Side
-from pipelines.brain_mr.findings import Said, describe, feature_name, features
+from pipelines.brain_mr.findings import feature_name, features
 from pipelines.brain_mr.plausible import RANGES_ML, refusals
-from pipelines.brain_mr.sides import Mask, Part, fit_plane, split
+from pipelines.brain_mr.sides import fit_plane, split
 from pipelines.brain_mr.tilt import Tilt, measure, upright
+from pipelines.findings import Part, Said, describe
 from pipelines.folders import SHIPPED
-from pipelines.manifest import Sides, load_manifest
+from pipelines.manifest import load_manifest
+from pipelines.outputs import Sides
 from pipelines.resample import Grid
 from pipelines.series import read_volume
-from pipelines.volume import Labels, Volume
+from pipelines.volume import Labels, Mask, Volume
 from tests.reformat import head_paths
 from tests.unit.test_brain_mr_sides import MIDLINE, PAIRED, REFERENCE
 

@@ -8,7 +8,8 @@ import pytest
 from scipy import ndimage
 
 from appliance.core.model import Side
-from pipelines.brain_mr.sides import Part, Plane, fit_plane, split
+from pipelines.brain_mr.sides import Plane, fit_plane, split
+from pipelines.findings import Part
 
 REFERENCE = (
     Path(__file__).resolve().parents[1]

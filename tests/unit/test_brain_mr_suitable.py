@@ -4,7 +4,6 @@ import pytest
 
 from appliance.core.errors import InputRefused
 from appliance.core.model import Attributes
-from pipelines.base import PipelineInput
 from pipelines.brain_mr.suitable import notes, refusals
 from pipelines.folders import SHIPPED
 from pipelines.manifest import load_manifest
@@ -12,6 +11,7 @@ from pipelines.registry import build
 from pipelines.series import read_volume
 from pipelines.volume import Volume
 from tests.reformat import head_paths
+from tests.volumes import given
 
 T1: Attributes = {
     "PatientAge": ("041Y",),
@@ -127,6 +127,6 @@ def test_a_ct_of_a_head_is_refused_before_the_model_is_needed(head: Volume) -> N
         modality="CT",
         attributes={"Modality": ("CT",)},
     )
-    given = PipelineInput(volumes={"head": ct}, run_uid="1.2", progress=lambda _done, _phase: None)
+    study = given({"head": ct})
     with pytest.raises(InputRefused, match="the modality is CT; MR is needed"):
-        pipeline.infer(given)
+        pipeline.infer(study)

@@ -12,20 +12,22 @@ from pipelines.base import PipelineInput, PipelineOutput
 from pipelines.coverage import check, outermost_section_cm2
 from pipelines.folders import SHIPPED
 from pipelines.guard import Guarded
-from pipelines.manifest import Coverage, Manifest, PatientDirection, load_manifest
+from pipelines.inputs import Coverage, PatientDirection
+from pipelines.manifest import Manifest, load_manifest
 from pipelines.registry import build
 from pipelines.series import read_volume
 from pipelines.volume import LabelMap, Volume
 from tests.builders import mr_series
 from tests.reformat import HIPPOCAMPUS_CROP, LEG, Storage, cropped, head_paths, restored
 from tests.unit.test_pipelines_manifest import BRIGHT
+from tests.volumes import given
 
 BRAIN = load_manifest(SHIPPED["brain-mr"])
 HEAD_COVERAGE = BRAIN.input("head").coverage
 
 
 def study(**volumes: Volume) -> PipelineInput:
-    return PipelineInput(volumes=volumes, run_uid="1.2.3", progress=lambda _done, _phase: None)
+    return given(volumes)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,10 @@ import pytest
 from appliance.core import conditions
 from appliance.core.errors import ConfigError
 from appliance.core.preferences import ImageCount
+from pipelines.card import RegulatoryStatus
 from pipelines.folders import SHIPPED
-from pipelines.manifest import Kind, RegulatoryStatus, digest, load_manifest, read_card
+from pipelines.manifest import digest, load_manifest, read_card
+from pipelines.specs import Kind
 
 BRIGHT = Path(__file__).resolve().parents[1] / "pipelines" / "bright_volume"
 
@@ -80,7 +82,8 @@ def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").write_text(text)
     found = problems(tmp_path)
     assert found[0] == "/pipeline.yaml:3: version: 'one' is not a version like 1.0.0"
-    assert found[1] == "/pipeline.yaml:4: kind: write 'python', not 'perl'"
+    kinds = "'python', 'monai-bundle', 'onnx', 'torch' or 'command'"
+    assert found[1] == f"/pipeline.yaml:4: kind: write {kinds}, not 'perl'"
     assert found[2] == "/pipeline.yaml:5: titel: unknown key; did you mean 'title'?"
 
 
@@ -129,3 +132,10 @@ def test_the_digest_changes_with_any_file_and_with_nothing_else(tmp_path: Path) 
     assert renamed != before
     (tmp_path / "other.py").write_text("x = 1\n")
     assert digest(tmp_path) not in (before, renamed)
+
+
+def test_a_kind_has_its_own_section_and_no_other(tmp_path: Path) -> None:
+    copy(tmp_path, "entry: pipeline.py:BrightVolume\n", "")
+    assert "a pipeline of kind python needs entry; write it" in problems(tmp_path)[0]
+    copy(tmp_path, "kind: python", "kind: onnx")
+    assert "entry belongs to another kind; one of kind onnx has network" in problems(tmp_path)[0]

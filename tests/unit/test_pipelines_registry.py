@@ -7,13 +7,13 @@ import pytest
 
 from appliance.core.errors import ConfigError, PermanentPipelineError
 from pipelines import device
-from pipelines.base import PipelineInput
 from pipelines.folders import SHIPPED, find_folder
 from pipelines.manifest import load_manifest
 from pipelines.registry import build
 from pipelines.series import read_volume
 from tests.builders import mr_series
 from tests.unit.test_pipelines_manifest import BRIGHT, copy
+from tests.volumes import given
 
 BRAIN = load_manifest(SHIPPED["brain-mr"])
 
@@ -27,11 +27,7 @@ def test_a_site_pipeline_is_loaded_from_its_folder_and_measures(tmp_path: Path) 
     pipeline = build(manifest, find_folder("bright-volume", BRIGHT))
     pipeline.load(device.choose("auto", manifest))
     told: list[float] = []
-    output = pipeline.infer(
-        PipelineInput(
-            volumes={"image": volume}, run_uid="1.2.3", progress=lambda done, _: told.append(done)
-        )
-    )
+    output = pipeline.infer(given({"image": volume}, progress=lambda done, _: told.append(done)))
     [finding] = output.result.findings
     assert finding.measurements[0].value == pytest.approx(400 * 0.5 / 1000)
     assert output.label_map is not None

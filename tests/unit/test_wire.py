@@ -53,6 +53,17 @@ from pipelines.wire import (
 )
 from tests.volumes import volume
 
+
+def infer_of(volumes: dict[str, Volume]) -> Infer:
+    return Infer(
+        run_uid="2.25.7",
+        volumes=volumes,
+        files=dict.fromkeys(volumes, ("a.dcm", "b.dcm")),
+        scratch="scratch",
+        parameters={"threshold": 0.5, "closed": True, "times": 3, "mode": "mean"},
+    )
+
+
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 UIDS = st.from_regex(r"[12]\.[1-9][0-9]{0,20}", fullmatch=True)
 CODES = st.builds(Code, value=st.text(), scheme=st.text(), meaning=st.text())
@@ -190,7 +201,7 @@ def test_every_kind_of_message_travels(ends: tuple[Channel, Channel]) -> None:
         Failed(error="InputRefused", text="a knee", ends=False),
     ):
         assert through(ends, message) == message
-    infer = through(ends, Infer(run_uid="2.25.7", volumes={"image": volume()}))
+    infer = through(ends, infer_of({"image": volume()}))
     assert isinstance(infer, Infer)
     assert infer.run_uid == "2.25.7"
     np.testing.assert_array_equal(infer.volumes["image"].array, volume().array)
@@ -342,7 +353,7 @@ def test_no_descriptor_is_left_after_the_arrays_are_gone(ends: tuple[Channel, Ch
     gc.collect()
     before = open_descriptors()
     for _ in range(20):
-        through(ends, Infer(run_uid="2.25.7", volumes={"a": volume(), "b": volume()}))
+        through(ends, infer_of({"a": volume(), "b": volume()}))
     gc.collect()
     assert open_descriptors() == before
 
@@ -357,7 +368,7 @@ def test_received_descriptors_are_never_inherited(
         return unpack(hint, data, descriptors)
 
     monkeypatch.setattr("pipelines.wire.unpack", spying)
-    through(ends, Infer(run_uid="2.25.7", volumes={"a": volume()}))
+    through(ends, infer_of({"a": volume()}))
     assert flags
     assert all(flag & fcntl.FD_CLOEXEC for flag in flags)
 
@@ -368,7 +379,7 @@ def test_fifty_megabytes_pass(ends: tuple[Channel, Channel]) -> None:
     reader = threading.Thread(target=lambda: received.append(ends[1].receive(timeout=30)))
     start = time.perf_counter()
     reader.start()
-    ends[0].send(Infer(run_uid="2.25.7", volumes={"image": sent}), timeout=30)
+    ends[0].send(infer_of({"image": sent}), timeout=30)
     reader.join()
     print(f"{sent.array.nbytes >> 20} MiB in {1000 * (time.perf_counter() - start):.1f} ms")
     (message,) = received

@@ -1,0 +1,59 @@
+"""What values in a manifest look like: names, lines, files, conditions, codes."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+
+from appliance.core.conditions import Condition, parse_condition
+from appliance.core.documents import Document
+from appliance.core.model import Code
+from appliance.core.preferences import Preference, parse_preference
+
+
+def matching(pattern: str, what: str) -> AfterValidator:
+    """Return a validator for text that matches `pattern` as a whole; else it "is not `what`"."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(f"{text!r} is not {what}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _inside(text: str) -> str:
+    """Return `text` if it names a file within the pipeline's folder, without links to follow."""
+    path = Path(text)
+    if path.is_absolute() or ".." in path.parts or not text:
+        raise ValueError(f"{text!r} is not a file name within the pipeline's folder")
+    return text
+
+
+FileName = Annotated[str, AfterValidator(_inside)]
+Name = Annotated[str, matching(r"[a-z0-9][a-z0-9-]{0,62}", "a name: use a-z, 0-9 and hyphens")]
+Text = Annotated[str, Field(min_length=1)]
+# What becomes a Long String of DICOM (PS3.5 6.2): a backslash would part it in two values.
+Line = Annotated[
+    str, matching(r"(?=.*\S)[^\\\x00-\x1f]{1,64}", "1 to 64 characters without a backslash")
+]
+WrittenCondition = Annotated[
+    Condition, PlainValidator(parse_condition), WithJsonSchema({"type": "object"})
+]
+WrittenPreference = Annotated[
+    Preference, PlainValidator(parse_preference), WithJsonSchema({"type": "object"})
+]
+
+
+class WrittenCode(Document):
+    """A coded concept as a manifest writes it."""
+
+    value: Annotated[str, Field(min_length=1, max_length=16)]
+    scheme: Annotated[str, Field(min_length=1, max_length=16)] = "SCT"
+    meaning: Annotated[str, Field(min_length=1, max_length=64)]
+
+    @property
+    def code(self) -> Code:
+        """Return the same in the shared vocabulary."""
+        return Code(value=self.value, scheme=self.scheme, meaning=self.meaning)

@@ -1,0 +1,1 @@
+"""How each kind of pipeline is run; `pipelines.registry` chooses."""

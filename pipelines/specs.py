@@ -1,0 +1,67 @@
+"""What each kind of pipeline is told in its manifest beside what all have in common."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import Field
+
+from appliance.core.documents import Document
+from pipelines.fields import FileName, Name, Text, matching
+
+
+class Kind(StrEnum):
+    """How a pipeline is run. `pipelines.registry` has one builder for each."""
+
+    PYTHON = "python"
+    MONAI_BUNDLE = "monai-bundle"
+    ONNX = "onnx"
+    TORCH = "torch"
+    COMMAND = "command"
+
+
+# The key of the manifest that a kind, and no other, writes.
+SECTION_OF: Mapping[Kind, str] = MappingProxyType(
+    {
+        Kind.PYTHON: "entry",
+        Kind.MONAI_BUNDLE: "bundle",
+        Kind.ONNX: "network",
+        Kind.TORCH: "network",
+        Kind.COMMAND: "command",
+    }
+)
+
+Entry = Annotated[
+    str, matching(r"[A-Za-z_]\w*\.py:[A-Za-z_]\w*", "an entry like pipeline.py:ClassName")
+]
+
+
+class Parameter(Document):
+    """A number or switch that a site may set; what it is without being set."""
+
+    name: Annotated[str, matching(r"[a-z][a-z0-9_]{0,62}", "a parameter's name: a-z, 0-9 and _")]
+    default: bool | int | float | str
+    meaning: Text
+    shadow_only: bool = False  # may be set only where no route sends the pipeline's results
+
+
+class Bundle(Document):
+    """A MONAI bundle as it was published; `inference` and `metadata` are its own files."""
+
+    inference: FileName = "configs/inference.json"
+    metadata: FileName = "configs/metadata.json"
+    # Which input of ours is which key of the bundle's network_data_format.inputs.
+    inputs: Mapping[str, Name] = Field(default_factory=dict)
+
+
+class Network(Document):
+    """One file with a network, and what is done to a volume before and after it."""
+
+    file: FileName
+
+
+class Command(Document):
+    """An outside program: an argument list, never a shell line."""
+
+    arguments: tuple[Text, ...] = Field(min_length=1)
