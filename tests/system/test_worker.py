@@ -229,7 +229,7 @@ def test_an_error_of_ours_is_settled_and_goes_on_to_the_service_loop(
     def broken(*_: object) -> object:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("appliance.jobs.attempt.encode", broken)
+    monkeypatch.setattr("appliance.jobs.phases.encode", broken)
     job, worker = world.submit(), world.worker()
     with pytest.raises(ZeroDivisionError):
         worker.step()
@@ -244,7 +244,7 @@ def test_a_value_that_is_no_number_is_no_result(
     from appliance.core.model import Feature  # noqa: PLC0415
 
     nan = (Feature(group="output", name="odd", number=float("nan")),)
-    monkeypatch.setattr("appliance.jobs.attempt.intensity_features", lambda _: nan)
+    monkeypatch.setattr("appliance.jobs.phases.intensity_features", lambda _: nan)
     job = finish(world, world.submit())
     assert job.state is JobState.FAILED
     assert "not a finite number: feature odd" in job.reason

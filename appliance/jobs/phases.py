@@ -1,0 +1,151 @@
+"""What every run does, wherever its images lie and its results go: read, infer, encode."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from appliance.core.clock import Clock
+from appliance.core.errors import PermanentPipelineError
+from appliance.core.model import PipelineResult
+from appliance.jobs.local import Outcome, Task
+from appliance.jobs.options import PipelineOptions
+from pipelines.base import PipelineOutput
+from pipelines.encode import EncodedObject, RunContext, encode
+from pipelines.features import intensity_features, metadata_features
+from pipelines.series import read_volume
+from pipelines.volume import Volume
+
+# How much of the whole each phase is on the bar that a reader sees.
+_READ, _INFER = 0.1, 0.8
+
+Tell = Callable[[float, str], None]
+"""Told how far a run is, 0 … 1, and in which phase."""
+
+
+class Executor(Protocol):
+    """What runs a task: `LocalExecutor`, or one for many machines."""
+
+    def run(
+        self,
+        task: Task,
+        *,
+        on_progress: Callable[[float, str], None],
+        cancelled: Callable[[], bool],
+    ) -> Outcome | None:
+        """Return the outcome, or None where `cancelled` said that nobody wants it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of one pipeline: `files` are the images of each input, in any order."""
+
+    pipeline: PipelineOptions
+    digest: str
+    run_uid: str
+    files: Mapping[str, Sequence[Path]]
+
+
+class Phases:
+    """The phases of one run, to be called one after the other.
+
+    How long each took goes into `seconds`, so that it is known of those before a failure too.
+    """
+
+    def __init__(
+        self, run: Run, executor: Executor, clock: Clock, tell: Tell, seconds: dict[str, float]
+    ) -> None:
+        self._run = run
+        self._executor = executor
+        self._clock = clock
+        self._tell = tell
+        self._seconds = seconds
+
+    def read(self) -> Mapping[str, Volume]:
+        """Return each input as a volume. Raises BadInstance, InputRefused."""
+        volumes: dict[str, Volume] = {}
+        files = self._run.files
+        with self.phase("read", 0.0):
+            for name, paths in files.items():
+                share, before = _READ / len(files), _READ * len(volumes) / len(files)
+                volumes[name] = read_volume(paths, progress=partial(self._read, before, share))
+        return volumes
+
+    def _read(self, before: float, share: float, done: float) -> None:
+        self._tell(before + share * done, "read")
+
+    def infer(self, volumes: Mapping[str, Volume], cancelled: Callable[[], bool]) -> Outcome | None:
+        """Return what the pipeline says, with features for drift, or None where cancelled.
+
+        Raises the pipeline's own error, and PermanentPipelineError for what is no finite number.
+        """
+        self._tell(_READ, "load")
+        outcome = self._executor.run(
+            Task(
+                pipeline=self._run.pipeline,
+                digest=self._run.digest,
+                volumes=volumes,
+                files={name: tuple(paths) for name, paths in self._run.files.items()},
+                run_uid=self._run.run_uid,
+            ),
+            on_progress=lambda done, text: self._tell(_READ + _INFER * done, text),
+            cancelled=cancelled,
+        )
+        if outcome is None:
+            return None
+        self._seconds |= outcome.seconds
+        result = with_features(outcome.output.result, volumes)
+        _check_numbers(result)
+        return replace(outcome, output=replace(outcome.output, result=result))
+
+    def encode(
+        self, context: RunContext, volumes: Mapping[str, Volume], output: PipelineOutput
+    ) -> tuple[EncodedObject, ...]:
+        """Return the run's objects. Raises BadInstance, PermanentPipelineError."""
+        name = next(iter(volumes)) if output.label_map is None else output.label_map.input_name
+        if name not in volumes:
+            raise PermanentPipelineError(f"the label map lies on {name!r}, which is no input")
+        with self.phase("encode", _READ + _INFER):
+            return encode(context, self._run.files[name], volumes[name], output)
+
+    @contextmanager
+    def phase(self, name: str, progress: float) -> Iterator[None]:
+        """Tell of a phase and measure it."""
+        self._tell(progress, name)
+        start = self._clock.monotonic()
+        yield
+        self._seconds[name] = self._clock.monotonic() - start
+
+
+def with_features(result: PipelineResult, volumes: Mapping[str, Volume]) -> PipelineResult:
+    """Return `result` with how each input was acquired and how bright it is, for drift.
+
+    What the pipeline said itself stays. Where it has several inputs, their names stand in front.
+    """
+    known = {(feature.group, feature.name) for feature in result.features}
+    added = [
+        feature if len(volumes) == 1 else replace(feature, name=f"{name}.{feature.name}")
+        for name, volume in volumes.items()
+        for feature in (
+            *metadata_features(volume.attributes, images=len(volume.frames)),
+            *intensity_features(volume),
+        )
+    ]
+    fresh = (item for item in added if (item.group, item.name) not in known)
+    return replace(result, features=(*result.features, *fresh))
+
+
+def _check_numbers(result: PipelineResult) -> None:
+    """Raise PermanentPipelineError where a measured value or feature is no finite number."""
+    values = {
+        **{f"finding {f.name}": m.value for f in result.findings for m in f.measurements},
+        **{f"feature {feature.name}": feature.number for feature in result.features},
+    }
+    wrong = [
+        name for name, value in values.items() if value is not None and math.isnan(value - value)
+    ]
+    if wrong:
+        raise PermanentPipelineError(f"not a finite number: {', '.join(wrong)}")
