@@ -21,6 +21,7 @@ from feedback.status import (
     signal_words,
 )
 from pipelines.manifest import Manifest
+from pipelines.quality import FLAG
 from results_store.studies import StudyRow
 
 Column = Literal["right", "left", "none"]
@@ -64,6 +65,7 @@ class RunView:
     manifest: Manifest | None
     segments: tuple[Segment, ...]
     rows: tuple[TableRow, ...]
+    flags: tuple[str, ...]  # what about the study is outside of what the model was made for
     notes: tuple[str, ...]
     is_shadow: bool
     deliveries: tuple[Status, ...]
@@ -167,13 +169,15 @@ class Reviewer:
             if delivery.job_id == job.job_id
         ]
         form_name = self._store.jobs.feedback_form(job.job_id) or "default"
+        notes = results.notes(job.job_id)
         return RunView(
             job=job,
             status=of_job(job),
             manifest=self._sources.manifests.get(job.pipeline),
             segments=segments,
             rows=table(findings, segments),
-            notes=results.notes(job.job_id),
+            flags=tuple(note for note in notes if note.startswith(FLAG)),
+            notes=tuple(note for note in notes if not note.startswith(FLAG)),
             is_shadow=not self._store.jobs.sends(job.job_id),
             deliveries=tuple(of_delivery(delivery) for delivery in deliveries),
             delivering=any(delivery.state in _ON_THE_WAY for delivery in deliveries),

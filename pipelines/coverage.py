@@ -3,7 +3,6 @@
 import numpy as np
 import scipy  # which imports `ndimage` when it is used: few pipelines ask
 
-from appliance.core.errors import InputRefused
 from pipelines.inputs import Coverage, PatientDirection
 from pipelines.volume import Float32, Volume, patient_axes
 
@@ -22,8 +21,8 @@ _DIRECTIONS = {
 }
 
 
-def check(volume: Volume, coverage: Coverage) -> None:
-    """Raise InputRefused, with every reason, where `volume` does not show enough."""
+def shortcomings(volume: Volume, coverage: Coverage) -> tuple[str, ...]:
+    """Return every reason why `volume` does not show enough; none where it does."""
     reasons = [*_too_small(volume, coverage), *_too_coarse(volume, coverage)]
     if not reasons:
         reasons = [
@@ -33,8 +32,7 @@ def check(volume: Volume, coverage: Coverage) -> None:
             for direction in coverage.not_cut
             if (area := outermost_section_cm2(volume, direction)) > MAX_CUT_CM2
         ]
-    if reasons:
-        raise InputRefused("; ".join(reasons))
+    return tuple(reasons)
 
 
 def _too_small(volume: Volume, coverage: Coverage) -> list[str]:

@@ -6,8 +6,9 @@ import numpy as np
 
 from appliance.core.errors import InputRefused, PermanentPipelineError
 from pipelines.base import Pipeline, PipelineInput, PipelineOutput
-from pipelines.coverage import check
+from pipelines.coverage import shortcomings
 from pipelines.manifest import Manifest
+from pipelines.quality import Judgement, flagged, judge, unexpected
 
 
 class Guarded:
@@ -27,16 +28,32 @@ class Guarded:
         Raises InputRefused where an input is missing or does not show what the manifest
         declares, PermanentPipelineError where the output does not fit the input.
         """
-        for wanted in self._manifest.inputs:
-            if wanted.name in study.volumes:
-                check(study.volumes[wanted.name], wanted.coverage)
-            elif wanted.required:
-                raise InputRefused(f"the input {wanted.name} ({wanted.title}) is missing")
+        judged = self._judge(study)
         defaults = {item.name: item.default for item in self._manifest.parameters}
         study = replace(study, parameters=defaults | dict(study.parameters))
         output = self._pipeline.infer(study)
         _consistent(study, output)
-        return output
+        return flagged(output, judged, unexpected(output.result, self._manifest.outputs))
+
+    def _judge(self, study: PipelineInput) -> tuple[Judgement, ...]:
+        """Return what was found of each input. Raises InputRefused with every reason."""
+        judged: list[Judgement] = []
+        reasons: list[str] = []
+        for wanted in self._manifest.inputs:
+            volume = study.volumes.get(wanted.name)
+            if volume is None:
+                if wanted.required:
+                    reasons.append(f"the input {wanted.name} ({wanted.title}) is missing")
+                continue
+            prefix = "" if len(study.volumes) == 1 else f"{wanted.name}."
+            judged.append(judge(volume, wanted, prefix=prefix))
+            reasons += [
+                *shortcomings(volume, wanted.coverage),
+                *(one.text for one in judged[-1].departures if one.refused),
+            ]
+        if reasons:
+            raise InputRefused("; ".join(reasons))
+        return tuple(judged)
 
 
 def _consistent(study: PipelineInput, output: PipelineOutput) -> None:

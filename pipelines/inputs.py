@@ -1,8 +1,11 @@
 """What a pipeline wants to be given: which series, and what they must show."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from appliance.core.documents import Document
 from pipelines.fields import Name, Text, WrittenCondition, WrittenPreference
@@ -29,6 +32,110 @@ class Coverage(Document):
     not_cut: tuple[PatientDirection, ...] = ()  # where the body must end before the image does
 
 
+class Measure(StrEnum):
+    """What can be asked of a volume. `pipelines.quality` measures each."""
+
+    SLICE_SPACING = "slice-spacing"
+    PIXEL_SPACING = "pixel-spacing"
+    LARGEST_SPACING = "largest-spacing"
+    SMALLEST_SPACING = "smallest-spacing"
+    LEFT_RIGHT = "left-right"
+    ANTERIOR_POSTERIOR = "anterior-posterior"
+    HEAD_FEET = "head-feet"
+    ORIENTATION = "orientation"
+    CONTRAST = "contrast"
+    NOISE = "noise"
+    SIGNAL_TO_NOISE = "signal-to-noise"
+    INTENSITY_P01 = "intensity-p01"
+    INTENSITY_P50 = "intensity-p50"
+    INTENSITY_P99 = "intensity-p99"
+    INTENSITY_SPREAD = "intensity-spread"
+
+    @property
+    def words(self) -> str:
+        """Return what it is, for people, with its unit."""
+        return _WORDS[self]
+
+
+_WORDS: Mapping[Measure, str] = MappingProxyType(
+    {
+        Measure.SLICE_SPACING: "the distance of the slices in mm",
+        Measure.PIXEL_SPACING: "the larger pixel spacing in mm",
+        Measure.LARGEST_SPACING: "the largest voxel spacing in mm",
+        Measure.SMALLEST_SPACING: "the smallest voxel spacing in mm",
+        Measure.LEFT_RIGHT: "the field of view from left to right in mm",
+        Measure.ANTERIOR_POSTERIOR: "the field of view from front to back in mm",
+        Measure.HEAD_FEET: "the field of view from head to feet in mm",
+        Measure.ORIENTATION: "the orientation of the slices",
+        Measure.CONTRAST: "contrast agent",
+        Measure.NOISE: "the noise (standard deviation)",
+        Measure.SIGNAL_TO_NOISE: "the signal-to-noise ratio",
+        Measure.INTENSITY_P01: "the 1st percentile of the intensities",
+        Measure.INTENSITY_P50: "the median of the intensities",
+        Measure.INTENSITY_P99: "the 99th percentile of the intensities",
+        Measure.INTENSITY_SPREAD: "the skew of the intensities, (p99 - p50) / (p50 - p01),",
+    }
+)
+
+# What measures in words can say; the others are numbers.
+WORDED: Mapping[Measure, tuple[str, ...]] = MappingProxyType(
+    {
+        Measure.ORIENTATION: ("axial", "coronal", "sagittal", "oblique"),
+        Measure.CONTRAST: ("given", "none", "unknown"),
+    }
+)
+
+
+class Otherwise(StrEnum):
+    """What happens to a study that is not as the manifest says."""
+
+    REFUSE = "refuse"
+    FLAG = "flag"  # it is run, and the result says so
+
+
+class Check(Document):
+    """One thing that an input must be like: a number within limits, or one of some words."""
+
+    measure: Measure
+    at_least: float | None = None
+    at_most: float | None = None
+    one_of: tuple[str, ...] = ()
+    otherwise: Otherwise = Otherwise.REFUSE
+    why: str = ""
+
+    @model_validator(mode="after")
+    def _fits_its_measure(self) -> Self:
+        words = WORDED.get(self.measure)
+        if words is not None:
+            unknown = [word for word in self.one_of if word not in words]
+            if unknown or not self.one_of or (self.at_least, self.at_most) != (None, None):
+                raise ValueError(f"{self.measure} is a word; write one_of with {', '.join(words)}")
+        elif self.one_of or (self.at_least is None and self.at_most is None):
+            raise ValueError(f"{self.measure} is a number; write at_least, at_most or both")
+        elif None not in (self.at_least, self.at_most) and self.at_least > self.at_most:  # type: ignore[operator]
+            raise ValueError(f"at_least {self.at_least:g} is above at_most {self.at_most:g}")
+        return self
+
+
+class Training(Document):
+    """What the model has seen: ranges of numbers, and of which data they are."""
+
+    source: str = ""
+    otherwise: Otherwise = Otherwise.FLAG
+    ranges: dict[Measure, tuple[float, float]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _ranges_of_numbers(self) -> Self:
+        for measure, (low, high) in self.ranges.items():
+            if measure in WORDED:
+                raise ValueError(f"{measure} is a word and has no range; write it under checks")
+            if low > high:
+                raise ValueError(f"{measure}: {low:g} is above {high:g}")
+        if self.ranges and not self.source:
+            raise ValueError("say with source which data the ranges are of")
+        return self
+
+
 class Input(Document):
     """One series that the pipeline needs."""
 
@@ -38,3 +145,5 @@ class Input(Document):
     prefer: tuple[WrittenPreference, ...] = ()
     required: bool = True  # false: the pipeline can do without
     coverage: Coverage = Coverage()
+    checks: tuple[Check, ...] = ()
+    training: Training = Training()

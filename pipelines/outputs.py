@@ -1,9 +1,9 @@
 """What a pipeline says: structures that it marks, each with its code and its class number."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from appliance.core.documents import Document
 from pipelines.fields import Text, WrittenCode
@@ -32,3 +32,11 @@ class Output(Document):
         Annotated[int, Field(ge=0, le=255)],
         Annotated[int, Field(ge=0, le=255)],
     ]
+    # Volumes that the training data had, each side for itself; outside of it a result is flagged.
+    expected_ml: tuple[float, float] | None = None
+
+    @model_validator(mode="after")
+    def _expected_in_order(self) -> Self:
+        if self.expected_ml is not None and self.expected_ml[0] > self.expected_ml[1]:
+            raise ValueError(f"expected_ml: {self.expected_ml} is not in rising order")
+        return self

@@ -77,6 +77,14 @@ def test_the_table_has_right_and_left_side_by_side(
     assert cells == [("2", f"{voxels[0] * 1.5e-3:.2f}"), ("1", f"{voxels[1] * 1.5e-3:.2f}")]
 
 
+def test_what_the_model_was_not_made_for_stands_above_the_numbers(
+    reader: httpx.Client, study: str, job: Job
+) -> None:
+    page = reader.get(f"/studies/{study}").text
+    flag = page.index('<ul class="flags"><li>Outside of what the model was made for: contrast')
+    assert flag < page.index('title="Block"') < page.index("The head was set upright")
+
+
 def test_frames_and_masks_lie_on_the_same_voxels(
     reader: httpx.Client, study: str, job: Job
 ) -> None:

@@ -45,6 +45,7 @@ from pipelines.base import PipelineOutput
 from pipelines.encode.context import RunContext
 from pipelines.encode.encoder import encode
 from pipelines.manifest import Manifest, load_manifest
+from pipelines.quality import FLAG
 from pipelines.series import read_volume
 from pipelines.volume import LabelMap
 from results_store.commands import CompletedRun, NewRun
@@ -186,7 +187,10 @@ class World:
                 _segment(job, 2, Side.RIGHT, SPOT_COLOR),
             ),
             features=(),
-            notes=("The head was set upright before it was measured.",),
+            notes=(
+                "The head was set upright before it was measured.",
+                f"{FLAG} contrast agent is given; none is needed.",
+            ),
         )
         output = PipelineOutput(result=result, label_map=LabelMap(array=labels, input_name="image"))
         objects = tuple(
