@@ -11,6 +11,7 @@ from appliance.jobs.document import job_states
 from appliance.peers import conformance as asking
 from appliance.settings import limits
 from appliance.settings.document import settings_reference, settings_schema
+from pipelines.clinical import roles_table
 from scp import conformance as receiving
 from scp import onboarding
 
@@ -23,12 +24,13 @@ _TABLE = re.compile(r"(<!-- begin ([\w-]+) -->\n).*?(<!-- end \2 -->)", re.DOTAL
 
 
 def tables() -> Mapping[str, str]:
-    """Return every table of the papers for peers, by the name under which they ask for it."""
+    """Return every table of the papers, by the name under which they ask for it."""
     return {
         **receiving.tables(),
         **onboarding.tables(),
         **asking.tables(),
         **limits.tables(),
+        "clinical-roles": roles_table(),
         "overview": _overview(),
         "character-sets": _character_sets(),
     }
@@ -75,6 +77,7 @@ DOCUMENTS: Mapping[str, Callable[[], str]] = {
     "docs/JOB_STATES.md": job_states,
     "docs/CONFORMANCE.md": partial(filled, "docs/CONFORMANCE.md"),
     "docs/ONBOARDING.md": partial(filled, "docs/ONBOARDING.md"),
+    "docs/REGISTRY.md": partial(filled, "docs/REGISTRY.md"),
 }
 
 

@@ -11,9 +11,8 @@ from typing import Protocol
 
 from appliance.core.model import PipelineResult
 from pipelines.manifest import Manifest
+from pipelines.specs import ParameterValue
 from pipelines.volume import LabelMap, Volume
-
-ParameterValue = bool | int | float | str
 
 Progress = Callable[[float, str], None]
 """Told how far a run is, 0 … 1, and what it does now in a word or two."""

@@ -1,12 +1,13 @@
-"""What a pipeline says of itself to people: what it may be used for, and as what."""
+"""What a pipeline says of itself to people: what it may be used for, and on what ground."""
 
+from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import model_validator
 
-from appliance.core.documents import Document
-from pipelines.fields import matching
+from appliance.core.documents import Document, mistakes_at
+from pipelines.fields import Text, matching
 
 
 class RegulatoryStatus(StrEnum):
@@ -16,33 +17,65 @@ class RegulatoryStatus(StrEnum):
     CLEARED = "cleared"
 
 
-class ClinicalRole(StrEnum):
-    """What a result is to a reader."""
-
-    QUANTIFICATION = "quantification"
-    DETECTION = "detection"
-    TRIAGE = "triage"
-    QUALITY = "quality"
-
-
 class Regulatory(Document):
-    """Regulatory status; a cleared product names what cleared it."""
+    """Regulatory status; a cleared product names what cleared it, where and until when."""
 
     status: RegulatoryStatus
-    # Stands in the description of each series of ours, which holds 64 characters in all.
-    reference: Annotated[
-        str, matching(r"[^\\\x00-\x1f]{0,40}", "at most 40 characters without a backslash")
+    # Both stand in the description of each series of ours, which holds 64 characters in all.
+    identifier: Annotated[
+        str, matching(r"[^\\\x00-\x1f]{0,30}", "at most 30 characters without a backslash")
     ] = ""
+    jurisdiction: Annotated[
+        str, matching(r"([A-Z]{2,3})?", "a jurisdiction: two or three capitals, like US or EU")
+    ] = ""
+    expires: date | None = None  # the last day
 
     @model_validator(mode="after")
     def _cleared_by_something(self) -> "Regulatory":
-        if self.status is RegulatoryStatus.CLEARED and not self.reference:
-            raise ValueError("a cleared pipeline names its clearance: write reference")
+        missing = [
+            ((key,), f"a cleared pipeline names its clearance: write {key}")
+            for key in ("identifier", "jurisdiction")
+            if self.status is RegulatoryStatus.CLEARED and not getattr(self, key)
+        ]
+        if missing:
+            raise mistakes_at(*missing)
         return self
 
     @property
     def label(self) -> str:
-        """Return the words that stand beside every result."""
+        """Return the words that stand beside every result while the status holds."""
         if self.status is RegulatoryStatus.RESEARCH:
             return "Research, not for diagnosis"
-        return f"Cleared: {self.reference}"
+        return f"Cleared: {self.identifier} ({self.jurisdiction})"
+
+    def is_expired(self, day: date) -> bool:
+        """Return whether the clearance had ended on `day`."""
+        return self.expires is not None and day > self.expires
+
+    def label_on(self, day: date) -> str:
+        """Return the words that stand beside a result made on `day`."""
+        return (
+            self.label.replace("Cleared", "No longer cleared")
+            if self.is_expired(day)
+            else self.label
+        )
+
+
+class Training(Document):
+    """One body of data that the model learnt from."""
+
+    what: Text
+    number: Text  # of what, and of how many people: "224 volumes of 195 people"
+    where: Text  # scanners, sites, years, as far as is known
+    licence: Text
+
+
+class Metric(Document):
+    """One number that says how good the model is, with where it comes from."""
+
+    name: Text
+    value: float
+    unit: str = ""  # empty: a ratio
+    interval: str = ""  # with what it is: "95 % CI 0.87 to 0.90"
+    data: Text  # on what it was measured
+    source: Text  # who measured it: a publication, or a command of ours that does it again

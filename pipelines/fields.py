@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from appliance.core.conditions import Condition, parse_condition
-from appliance.core.documents import Document
+from appliance.core.documents import Document, mistakes_at
 from appliance.core.model import Code
 from appliance.core.preferences import Preference, parse_preference
+from pipelines.vocabulary import code_problem
 
 
 def matching(pattern: str, what: str) -> AfterValidator:
@@ -52,6 +53,13 @@ class WrittenCode(Document):
     value: Annotated[str, Field(min_length=1, max_length=16)]
     scheme: Annotated[str, Field(min_length=1, max_length=16)] = "SCT"
     meaning: Annotated[str, Field(min_length=1, max_length=64)]
+
+    @model_validator(mode="after")
+    def _is_of_its_scheme(self) -> "WrittenCode":
+        why_not = code_problem(self.value, self.scheme)
+        if why_not:
+            raise mistakes_at((("value",), why_not))
+        return self
 
     @property
     def code(self) -> Code:

@@ -8,6 +8,7 @@ from appliance.core.errors import InputRefused, PermanentPipelineError
 from pipelines.base import Pipeline, PipelineInput, PipelineOutput
 from pipelines.coverage import shortcomings
 from pipelines.manifest import Manifest
+from pipelines.parameters import effective, notes
 from pipelines.quality import Judgement, flagged, judge, unexpected
 
 
@@ -29,11 +30,11 @@ class Guarded:
         declares, PermanentPipelineError where the output does not fit the input.
         """
         judged = self._judge(study)
-        defaults = {item.name: item.default for item in self._manifest.parameters}
-        study = replace(study, parameters=defaults | dict(study.parameters))
-        output = self._pipeline.infer(study)
+        declared, given = self._manifest.parameters, study.parameters
+        output = self._pipeline.infer(replace(study, parameters=effective(declared, given)))
         _consistent(study, output)
-        return flagged(output, judged, unexpected(output.result, self._manifest.outputs))
+        told = _with_notes(output, notes(declared, given))
+        return flagged(told, judged, unexpected(output.result, self._manifest.outputs))
 
     def _judge(self, study: PipelineInput) -> tuple[Judgement, ...]:
         """Return what was found of each input. Raises InputRefused with every reason."""
@@ -54,6 +55,11 @@ class Guarded:
         if reasons:
             raise InputRefused("; ".join(reasons))
         return tuple(judged)
+
+
+def _with_notes(output: PipelineOutput, sentences: tuple[str, ...]) -> PipelineOutput:
+    result = output.result
+    return replace(output, result=replace(result, notes=(*result.notes, *sentences)))
 
 
 def _consistent(study: PipelineInput, output: PipelineOutput) -> None:

@@ -11,10 +11,12 @@ from typing import Annotated
 
 from pydantic import field_validator, model_validator
 
-from appliance.core.documents import Document, parse_document
+from appliance.core.documents import Document, mistakes_at, parse_document
 from appliance.core.errors import ConfigError
 from appliance.core.quantities import Size
-from pipelines.card import ClinicalRole, Regulatory
+from pipelines.card import Metric, Regulatory, Training
+from pipelines.clinical import ClinicalRole
+from pipelines.coding import WrittenScheme, unknown_schemes
 from pipelines.fields import FileName, Line, Name, Text, matching
 from pipelines.inputs import Input
 from pipelines.outputs import Output
@@ -48,11 +50,15 @@ class Manifest(Document):
     title: Text
     manufacturer: Line  # who made the model; the appliance names itself beside it
     intended_use: Text
+    population: str = ""  # whom the model was made for, and whom not
+    training: tuple[Training, ...] = ()
+    metrics: tuple[Metric, ...] = ()
     regulatory: Regulatory
     clinical_role: ClinicalRole
     gpu_memory: Size | None = None  # what one run needs there; without it, it runs on the CPU only
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...] = ()
+    coding_schemes: tuple[WrittenScheme, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     features: tuple[Text, ...] = ()  # names of the output features watched for drift
     weights: tuple[Weights, ...] = ()
@@ -95,6 +101,13 @@ class Manifest(Document):
                 raise ValueError(f"{what} must differ; more than one is {', '.join(twice)}")
         return self
 
+    @model_validator(mode="after")
+    def _codes_are_of_known_schemes(self) -> "Manifest":
+        unknown = tuple(unknown_schemes(self, self.coding_schemes))
+        if unknown:
+            raise mistakes_at(*unknown)
+        return self
+
     def input(self, name: str) -> Input:
         """Return the input called `name`. Raises KeyError."""
         return next(item for item in self.inputs if item.name == name)
@@ -107,13 +120,18 @@ def load_manifest(folder: Path) -> Manifest:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}:1: cannot be read: {error}") from None
-    manifest = parse_document(text, str(path), Manifest)
+    manifest = parse_manifest(text, str(path))
     missing = [name for name in _files(manifest) if not (folder / name).is_file()]
     if missing:
         raise ConfigError(
             *(f"{path}:1: names {name}, which is not in {folder}" for name in missing)
         )
     return manifest
+
+
+def parse_manifest(text: str, name: str) -> Manifest:
+    """Return the manifest that `text` writes. Raises ConfigError with every mistake in it."""
+    return parse_document(text, name, Manifest)
 
 
 def _files(manifest: Manifest) -> Iterator[str]:

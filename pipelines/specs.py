@@ -32,6 +32,8 @@ SECTION_OF: Mapping[Kind, str] = MappingProxyType(
     }
 )
 
+ParameterValue = bool | int | float | str
+
 Entry = Annotated[
     str, matching(r"[A-Za-z_]\w*\.py:[A-Za-z_]\w*", "an entry like pipeline.py:ClassName")
 ]
@@ -41,7 +43,7 @@ class Parameter(Document):
     """A number or switch that a site may set; what it is without being set."""
 
     name: Annotated[str, matching(r"[a-z][a-z0-9_]{0,62}", "a parameter's name: a-z, 0-9 and _")]
-    default: bool | int | float | str
+    default: ParameterValue
     meaning: Text
     shadow_only: bool = False  # may be set only where no route sends the pipeline's results
 

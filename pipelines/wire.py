@@ -37,7 +37,8 @@ from appliance.core.errors import (
     PermanentPipelineError,
     TransientPipelineError,
 )
-from pipelines.base import ParameterValue, PipelineOutput
+from pipelines.base import PipelineOutput
+from pipelines.specs import ParameterValue
 from pipelines.volume import Volume
 
 Array = npt.NDArray[Any]

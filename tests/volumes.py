@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.base import ParameterValue, PipelineInput, Progress
+from pipelines.base import PipelineInput, Progress
+from pipelines.specs import ParameterValue
 from pipelines.volume import FrameRef, Volume
 
 

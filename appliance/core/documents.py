@@ -4,17 +4,18 @@ Used for the settings, pipeline manifests and feedback forms alike. Nothing here
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, InitErrorDetails
 
 from appliance.core.errors import ConfigError
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 class Document(BaseModel):
@@ -26,16 +27,29 @@ class Document(BaseModel):
 D = TypeVar("D", bound=Document)
 
 
+def mistakes_at(*mistakes: tuple[KeyPath, str]) -> ValidationError:
+    """Return the error that tells each message at its own key below the validated value."""
+    return ValidationError.from_exception_data(
+        "Document",
+        [
+            InitErrorDetails(
+                type="value_error", loc=path, input=None, ctx={"error": ValueError(message)}
+            )
+            for path, message in mistakes
+        ],
+    )
+
+
 class Lines:
     """Where each key stands, and which keys stand twice."""
 
     def __init__(self, node: yaml.Node | None) -> None:
-        self._lines: dict[Path, int] = {}
-        self.duplicates: list[tuple[Path, int, int]] = []
+        self._lines: dict[KeyPath, int] = {}
+        self.duplicates: list[tuple[KeyPath, int, int]] = []
         if node is not None:
             self._walk(node, ())
 
-    def _walk(self, node: yaml.Node, path: Path) -> None:
+    def _walk(self, node: yaml.Node, path: KeyPath) -> None:
         self._lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
@@ -49,11 +63,25 @@ class Lines:
             for number, item in enumerate(node.value):
                 self._walk(item, (*path, number))
 
-    def of(self, path: Path) -> int:
+    def of(self, path: KeyPath) -> int:
         """Return the line of `path`, or of the nearest thing around it."""
         while path and path not in self._lines:
             path = path[:-1]
         return self._lines.get(path, 1)
+
+
+class _Loader(yaml.SafeLoader):
+    """Only true and false are booleans, as in YAML 1.2: NO is a value of DICOM, on a key here."""
+
+
+_BOOLEAN = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag != _BOOLEAN]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    _BOOLEAN, re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 def parse_yaml(text: str, name: str) -> tuple[object, Lines]:
@@ -64,8 +92,8 @@ def parse_yaml(text: str, name: str) -> tuple[object, Lines]:
                 # They can nest without end, or grow without end from a few lines.
                 text = f"the alias *{token.value} is not read here; write the value itself"
                 raise ConfigError(f"{name}:{token.start_mark.line + 1}: (the whole file): {text}")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=_Loader)
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506, a safe one
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
@@ -95,7 +123,7 @@ def parse_document(text: str, name: str, model: type[D]) -> D:
     return document
 
 
-def problem(name: str, line: int, path: Path, text: str) -> str:
+def problem(name: str, line: int, path: KeyPath, text: str) -> str:
     """Return the one form that every configuration problem has."""
     key = ".".join(str(part) for part in path) or "(the whole file)"
     return f"{name}:{line}: {key}: {text}"
@@ -144,7 +172,7 @@ def _explain(
         yield problem(name, lines.of(path), path, _say(detail, model, path))
 
 
-def _say(detail: ErrorDetails, model: type[Document], path: Path) -> str:
+def _say(detail: ErrorDetails, model: type[Document], path: KeyPath) -> str:
     if detail["type"] == "extra_forbidden":
         return f"unknown key{suggest(str(path[-1]), known_keys(model, path[:-1]))}"
     if detail["type"] == "missing":
@@ -159,7 +187,7 @@ def _say(detail: ErrorDetails, model: type[Document], path: Path) -> str:
     return f"{detail['msg']}, {instead}" if wanted is None else f"write {wanted}, {instead}"
 
 
-def known_keys(model: type[BaseModel], path: Path) -> list[str]:
+def known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
     """Return the keys allowed at `path`, as far as the model's types tell."""
     here: object = model
     for part in path:

@@ -30,6 +30,16 @@ class Code:
     meaning: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodingScheme:
+    """A private coding scheme, as objects that use it declare it (PS3.3 C.12.1)."""
+
+    designator: str
+    name: str
+    uid: str
+    responsible: str  # the organization
+
+
 class Side(StrEnum):
     """A side of the patient. Not known is None, never a member."""
 

@@ -119,12 +119,15 @@ class Attempt:
             pipeline_digest=job.pipeline_digest,
             title=manifest.title,
             manufacturer=manifest.manufacturer,
-            regulatory_label=manifest.regulatory.label,
+            regulatory_label=manifest.regulatory.label_on(
+                job.created_at.astimezone(options.time_zone).date()
+            ),
             device_serial=options.device_serial,
             run_number=job.run_number,
             institution=options.institution,
             uid_root=options.uid_root,
             supersedes=self._superseded(),
+            coding_schemes=tuple(written.scheme for written in manifest.coding_schemes),
         )
 
     def _superseded(self) -> tuple[PriorObject, ...]:

@@ -6,7 +6,7 @@ from datetime import timedelta, tzinfo
 from pathlib import Path
 
 from appliance.core.backoff import Backoff
-from pipelines.base import ParameterValue
+from pipelines.specs import ParameterValue
 
 _BACKOFF = Backoff(first=timedelta(seconds=10), longest=timedelta(minutes=10), attempts=4)
 

@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from appliance.core.documents import Document
+from appliance.core.documents import Document, mistakes_at
 from appliance.core.quantities import Duration, Size
-from appliance.settings.values import AbsolutePath, AeTitle, Name, mistakes_at
+from appliance.settings.values import AbsolutePath, AeTitle, Name
 
 
 def check_sha256(text: str) -> str:

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from appliance.core.documents import Document
+from appliance.core.documents import Document, mistakes_at
 from appliance.settings.doors import FetchRule, ImportSettings
 from appliance.settings.site import (
     Appliance,
@@ -14,7 +14,7 @@ from appliance.settings.site import (
     Retention,
     StoreSettings,
 )
-from appliance.settings.values import Name, mistakes_at
+from appliance.settings.values import Name
 from appliance.settings.watch import DriftSettings, WebSettings
 from appliance.settings.work import JobSettings, PipelineSettings, RouteSettings
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from appliance.core.backoff import Backoff
-from appliance.core.documents import Document
+from appliance.core.documents import Document, mistakes_at
 from appliance.core.quantities import Duration, Size
 from appliance.settings.doors import StowSettings
 from appliance.settings.tls import NodeTlsSettings, ReceiverTls
@@ -21,7 +21,6 @@ from appliance.settings.values import (
     Text,
     TimeZone,
     UidRoot,
-    mistakes_at,
 )
 from scp.durability import Durability
 

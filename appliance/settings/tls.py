@@ -4,9 +4,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from appliance.core.documents import Document
+from appliance.core.documents import Document, mistakes_at
 from appliance.core.tls import PORT
-from appliance.settings.values import AbsolutePath, Address, Endpoint, HostName, mistakes_at
+from appliance.settings.values import AbsolutePath, Address, Endpoint, HostName
 
 
 class ReceiverTls(Document):

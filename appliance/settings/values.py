@@ -14,32 +14,16 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     StringConstraints,
-    ValidationError,
     WithJsonSchema,
 )
-from pydantic_core import InitErrorDetails
 
 from appliance.core.conditions import Condition, parse_condition
+from appliance.core.documents import KeyPath, mistakes_at
 from appliance.core.uids import is_valid_uid
 from appliance.routing.contradictions import contradictions
 
-KeyPath = tuple[str | int, ...]
-
 _LONGEST_ROOT = 24  # leaves room for 39 digits of a UUID in a UID of 64 characters
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
-
-
-def mistakes_at(*mistakes: tuple[KeyPath, str]) -> ValidationError:
-    """Return the error that tells each message at its own key below the validated value."""
-    return ValidationError.from_exception_data(
-        "Settings",
-        [
-            InitErrorDetails(
-                type="value_error", loc=path, input=None, ctx={"error": ValueError(message)}
-            )
-            for path, message in mistakes
-        ],
-    )
 
 
 # -- DICOM --------------------------------------------------------------------------------

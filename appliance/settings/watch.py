@@ -6,9 +6,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from appliance.core.documents import Document
+from appliance.core.documents import Document, mistakes_at
 from appliance.core.quantities import Duration
-from appliance.settings.values import AbsolutePath, Address, BaseUrl, Endpoint, mistakes_at
+from appliance.settings.values import AbsolutePath, Address, BaseUrl, Endpoint
 
 DEFAULT_FORMS = Path("/etc/appliance/forms")
 

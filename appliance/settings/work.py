@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from appliance.core.backoff import Backoff
-from appliance.core.documents import Document
+from appliance.core.documents import Document, mistakes_at
 from appliance.core.model import Priority
 from appliance.core.quantities import Duration, Size, format_duration
 from appliance.settings.values import (
@@ -16,7 +16,6 @@ from appliance.settings.values import (
     Title,
     When,
     check_list,
-    mistakes_at,
 )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from enum import StrEnum
 
+from appliance.core.model import CodingScheme
 from appliance.core.uids import uid_from_name
 
 MAX_LO = 64  # characters of a Long String (PS3.5 6.2)
@@ -50,7 +51,7 @@ class RunContext:
     `created_at` is the job's; `time_zone` is the institution's, used for DICOM dates and times
     where the source says none. `institution` stands in where the source names none.
     `manufacturer` is the maker of the model. `uid_root` is a site's own root, None for `2.25.`
-    UIDs.
+    UIDs. `coding_schemes` are private ones that the pipeline's codes may be of.
     """
 
     run_uid: str
@@ -67,6 +68,7 @@ class RunContext:
     institution: str = ""
     uid_root: str | None = None
     supersedes: tuple[PriorObject, ...] = ()
+    coding_schemes: tuple[CodingScheme, ...] = ()
 
     @property
     def model(self) -> Model:

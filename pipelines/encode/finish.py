@@ -10,7 +10,7 @@ from pipelines.encode.equipment import describe_equipment
 from pipelines.encode.inherit import choose_character_set, inherit, source_time_zone
 from pipelines.encode.part10 import part10
 from pipelines.encode.source import Source
-from pipelines.encode.terms import declare_own_scheme
+from pipelines.encode.terms import declare_schemes
 
 
 def finish(
@@ -31,7 +31,7 @@ def finish(
     _date(dataset, moment)
     dataset.InstanceCreatorUID = product.APPLIANCE_DEVICE_UID
     dataset.SeriesDescription = context.series_description(kind)
-    declare_own_scheme(dataset)
+    declare_schemes(dataset, context.coding_schemes)
     return EncodedObject(
         kind=kind,
         sop_class_uid=str(dataset.SOPClassUID),
@@ -50,6 +50,7 @@ def _texts(context: RunContext) -> tuple[str, ...]:
         context.regulatory_label,
         context.device_serial,
         context.institution,
+        *(text for one in context.coding_schemes for text in (one.name, one.responsible)),
     )
 
 

@@ -1,12 +1,12 @@
 """Coded concepts, and our own coding scheme where no standard one has the concept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
 
 from appliance.core import product
-from appliance.core.model import Code, Side
+from appliance.core.model import Code, CodingScheme, Side
 
 ANATOMICAL_STRUCTURE = Code(value="91723000", scheme="SCT", meaning="Anatomical Structure")
 ARTIFICIAL_INTELLIGENCE = Code(value="123110", scheme="DCM", meaning="Artificial Intelligence")
@@ -19,6 +19,13 @@ PROCESSING_EQUIPMENT = Code(value="109102", scheme="DCM", meaning="Processing Eq
 ACQUISITION_EQUIPMENT = Code(value="109101", scheme="DCM", meaning="Acquisition Equipment")
 WITHOUT_FINDINGS = Code(
     value="111241", scheme="DCM", meaning="All algorithms succeeded; without findings"
+)
+
+_OWN = CodingScheme(
+    designator=product.CODING_SCHEME,
+    name=product.CODING_SCHEME_NAME,
+    uid=product.CODING_SCHEME_UID,
+    responsible=product.MANUFACTURER,
 )
 
 LATERALITY = {
@@ -48,16 +55,24 @@ def procedure_reported(modality: str) -> Code:
     return _PROCEDURES.get(modality, _IMAGING_PROCEDURE)
 
 
-def declare_own_scheme(dataset: Dataset) -> None:
-    """Identify our coding scheme where the data set uses it (PS3.3 C.12.1, (0008,0110))."""
-    if product.CODING_SCHEME not in _schemes(dataset):
-        return
+def declare_schemes(dataset: Dataset, private: Iterable[CodingScheme]) -> None:
+    """Identify the private schemes that the data set uses, ours among them.
+
+    Coding Scheme Identification Sequence (0008,0110), PS3.3 C.12.1.
+    """
+    used = set(_schemes(dataset))
+    items = [_identification(one) for one in (_OWN, *private) if one.designator in used]
+    if items:
+        dataset.CodingSchemeIdentificationSequence = items
+
+
+def _identification(scheme: CodingScheme) -> Dataset:
     item = Dataset()
-    item.CodingSchemeDesignator = product.CODING_SCHEME
-    item.CodingSchemeUID = product.CODING_SCHEME_UID
-    item.CodingSchemeName = product.CODING_SCHEME_NAME
-    item.CodingSchemeResponsibleOrganization = product.MANUFACTURER
-    dataset.CodingSchemeIdentificationSequence = [item]
+    item.CodingSchemeDesignator = scheme.designator
+    item.CodingSchemeUID = scheme.uid
+    item.CodingSchemeName = scheme.name
+    item.CodingSchemeResponsibleOrganization = scheme.responsible
+    return item
 
 
 def _schemes(dataset: Dataset) -> Iterator[str]:

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from highdicom._standard_utils import get_module_attribute_map
 from pydicom import Dataset, dcmread
 
 from appliance.core import product
+from appliance.core.model import Code, CodingScheme
 from appliance.core.uids import uid_from_name
-from pipelines.encode import EncodedObject
+from pipelines.encode import EncodedObject, encode
 from pipelines.encode.context import Kind
 from pipelines.encode.inherit import INHERITED
 from tests import phantoms
@@ -300,6 +302,31 @@ def test_each_run_has_its_own_series_numbers() -> None:
         for kind in Kind
     ]
     assert len(set(numbers)) == 100
+
+
+def test_the_private_schemes_that_an_object_uses_are_declared_in_it(tmp_path: Path) -> None:
+    theirs = CodingScheme(
+        designator="99HOSPITAL", name="Ärzte", uid="2.25.7", responsible="The hospital"
+    )
+    unused = replace(theirs, designator="99OTHER")
+    series = phantoms.stored(tmp_path / "in")
+    codes = (
+        Code(value="X1", scheme="99HOSPITAL", meaning="Something new"),
+        Code(value="X2", scheme=product.CODING_SCHEME, meaning="Something of ours"),
+    )
+    segments = tuple(
+        replace(segment, structure=code)
+        for segment, code in zip((phantoms.BOX, phantoms.BALL), codes, strict=True)
+    )
+    output = phantoms.run_output(series.volume, segments=segments)
+    run = phantoms.context(coding_schemes=(unused, theirs))
+    for path in saved(encode(run, series.paths, series.volume, output), tmp_path):
+        items = dcmread(path).CodingSchemeIdentificationSequence
+        assert [str(item.CodingSchemeDesignator) for item in items] == ["99CDA", "99HOSPITAL"]
+        assert str(items[1].CodingSchemeUID) == "2.25.7"
+        assert items[1].CodingSchemeName == "Ärzte"
+        assert items[1].CodingSchemeResponsibleOrganization == "The hospital"
+    assert all("CodingSchemeIdentificationSequence" not in one for one in read_back(tmp_path / "a"))
 
 
 def test_the_validator_finds_no_error(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What holds for every pipeline: its declared coverage before, a consistent output after."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pipelines.inputs import Coverage, PatientDirection
 from pipelines.manifest import Manifest, load_manifest
 from pipelines.registry import build
 from pipelines.series import read_volume
+from pipelines.specs import Parameter, ParameterValue
 from pipelines.volume import LabelMap, Volume
 from tests.builders import mr_series
 from tests.reformat import HIPPOCAMPUS_CROP, LEG, Storage, cropped, head_paths, restored
@@ -164,4 +166,27 @@ def test_segments_without_a_label_map_are_no_result(
         Guarded(bright, Says(replace(output, label_map=None))).infer(given)
     empty = PipelineResult(findings=(), segments=(), features=())
     nothing = PipelineOutput(result=empty, label_map=None)
-    assert Guarded(bright, Says(nothing)).infer(given) is nothing
+    assert Guarded(bright, Says(nothing)).infer(given).result == empty
+
+
+def test_what_the_site_set_reaches_the_pipeline_and_is_told_in_the_result(
+    bright: Manifest, said: tuple[PipelineInput, PipelineOutput]
+) -> None:
+    given, output = said
+    declared = (
+        Parameter(name="threshold", default=0.5, meaning="share of the maximum."),
+        Parameter(name="rounds", default=3, meaning="of smoothing."),
+    )
+    seen: list[Mapping[str, ParameterValue]] = []
+
+    class Looks(Says):
+        def infer(self, study: PipelineInput) -> PipelineOutput:
+            seen.append(study.parameters)
+            return super().infer(study)
+
+    pipeline = Guarded(bright.model_copy(update={"parameters": declared}), Looks(output))
+    told = pipeline.infer(replace(given, parameters={"threshold": 1})).result.notes
+    assert seen == [{"threshold": 1.0, "rounds": 3}]
+    assert told[len(output.result.notes) :] == (
+        "Here threshold is set to 1.0, not 0.5: share of the maximum.",
+    )

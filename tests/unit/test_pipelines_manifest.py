@@ -67,15 +67,6 @@ def test_the_maker_is_named_and_fits_where_dicom_wants_it(tmp_path: Path) -> Non
         assert ":7: manufacturer: " in problems(tmp_path)[0]
 
 
-@pytest.mark.parametrize("reference", ["K" * 50, "K1 \\ K2"])
-def test_a_label_that_would_be_cut_in_the_series_list_is_refused(
-    tmp_path: Path, reference: str
-) -> None:
-    regulatory = f"regulatory: {{status: cleared, reference: '{reference}'}}"
-    copy(tmp_path, "regulatory: {status: research}", regulatory)
-    assert "regulatory.reference: " in problems(tmp_path)[0]
-
-
 def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     copy(tmp_path, "kind: python", "kind: perl\ntitel: x")
     text = (tmp_path / "pipeline.yaml").read_text().replace("version: 1.0.0", "version: one")
@@ -106,11 +97,6 @@ def test_a_file_that_the_manifest_names_must_be_there(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_manifest_is_told(tmp_path: Path) -> None:
     assert "cannot be read" in problems(tmp_path)[0]
-
-
-def test_a_cleared_pipeline_names_its_clearance(tmp_path: Path) -> None:
-    copy(tmp_path, "{status: research}", "{status: cleared}")
-    assert "names its clearance" in problems(tmp_path)[0]
 
 
 def test_two_outputs_with_one_label_are_refused(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.core.conditions import AllOf
+from appliance.core import conditions
+from appliance.core.conditions import AllOf, Operator
 from appliance.core.errors import ConfigError
 from appliance.settings.load import load_settings, parse_settings
 from appliance.settings.model import Settings
@@ -159,6 +160,21 @@ def test_a_file_of_another_shape_is_a_mistake_not_a_crash(text: str) -> None:
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml:1: \(the whole file\): cannot be read"):
         load_settings(tmp_path / "absent.yaml")
+
+
+def test_only_true_and_false_are_truths() -> None:
+    text = WHOLE.replace("Modality: MR,", "ContrastBolusAgent: {in: [NO, no, off]},")
+    assert parse_settings(text, "a.yaml").routes[0].when == AllOf(
+        parts=(
+            conditions.Test(
+                attribute="ContrastBolusAgent", operator=Operator.IN, value=("NO", "no", "off")
+            ),
+            conditions.Test(attribute="SliceThickness", operator=Operator.AT_MOST, value=1.5),
+        )
+    )
+    assert "write true or false, not 'maybe'" in only_problem(
+        WHOLE + "receiver: {accept_unknown_peers: maybe}"
+    )
 
 
 def test_settings_can_not_be_changed() -> None:
