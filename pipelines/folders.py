@@ -13,7 +13,9 @@ from appliance.core.errors import ConfigError
 from pipelines.manifest import FILE_NAME, load_manifest
 
 _HERE = Path(__file__).resolve().parent
-SHIPPED: Mapping[str, Path] = MappingProxyType({"brain-mr": _HERE / "brain_mr"})
+SHIPPED: Mapping[str, Path] = MappingProxyType(
+    {"brain-mr": _HERE / "brain_mr", "pet-ct-uptake": _HERE / "pet_ct"}
+)
 
 
 def find_folder(name: str, path: Path | None) -> Path:

@@ -1,5 +1,6 @@
 """The checks that hold for every pipeline, whatever it is: its inputs before, its output after."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -7,9 +8,11 @@ import numpy as np
 from appliance.core.errors import InputRefused, PermanentPipelineError
 from pipelines.base import Pipeline, PipelineInput, PipelineOutput
 from pipelines.coverage import shortcomings
+from pipelines.inputs import Input
 from pipelines.manifest import Manifest
 from pipelines.parameters import effective, notes
 from pipelines.quality import Judgement, flagged, judge, unexpected
+from pipelines.volume import Volume
 
 
 class Guarded:
@@ -41,17 +44,18 @@ class Guarded:
         judged: list[Judgement] = []
         reasons: list[str] = []
         for wanted in self._manifest.inputs:
-            volume = study.volumes.get(wanted.name)
-            if volume is None:
-                if wanted.required:
-                    reasons.append(f"the input {wanted.name} ({wanted.title}) is missing")
-                continue
-            prefix = "" if len(study.volumes) == 1 else f"{wanted.name}."
-            judged.append(judge(volume, wanted, prefix=prefix))
-            reasons += [
-                *shortcomings(volume, wanted.coverage),
-                *(one.text for one in judged[-1].departures if one.refused),
-            ]
+            volumes = volumes_of(wanted, study.volumes)
+            if not volumes and wanted.required:
+                reasons.append(f"the input {wanted.name} ({wanted.title}) is missing")
+            for name, volume in volumes.items():
+                prefix = "" if len(study.volumes) == 1 else f"{name}."
+                judged.append(judge(volume, wanted, prefix=prefix))
+                reasons += [
+                    *shortcomings(volume, wanted.coverage),
+                    *(one.text for one in judged[-1].departures if one.refused),
+                ]
+        if self._manifest.registered:
+            reasons += _in_several_spaces(study.volumes)
         if reasons:
             raise InputRefused("; ".join(reasons))
         return tuple(judged)
@@ -60,6 +64,29 @@ class Guarded:
 def _with_notes(output: PipelineOutput, sentences: tuple[str, ...]) -> PipelineOutput:
     result = output.result
     return replace(output, result=replace(result, notes=(*result.notes, *sentences)))
+
+
+def volumes_of(wanted: Input, volumes: Mapping[str, Volume]) -> Mapping[str, Volume]:
+    """Return the volumes of one input: one, or as many as its series was split into."""
+    return {
+        name: volume
+        for name, volume in volumes.items()
+        if name == wanted.name or name.startswith(f"{wanted.name}.")
+    }
+
+
+def _in_several_spaces(volumes: Mapping[str, Volume]) -> list[str]:
+    """Return why the volumes can't be laid over one another; nothing where they can.
+
+    PS3.3 C.7.4.1: only what shares a Frame of Reference UID shares coordinates.
+    """
+    by_frame: dict[str, list[str]] = {}
+    for name, volume in volumes.items():
+        by_frame.setdefault(volume.frame_of_reference_uid or f"none ({name})", []).append(name)
+    if len(by_frame) <= 1:
+        return []
+    groups = "; ".join(" and ".join(names) for names in by_frame.values())
+    return [f"the series do not share a frame of reference ({groups}): they are not registered"]
 
 
 def _consistent(study: PipelineInput, output: PipelineOutput) -> None:

@@ -3,12 +3,19 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydicom.datadict import tag_for_keyword
 
 from appliance.core.documents import Document
 from pipelines.fields import Name, Text, WrittenCondition, WrittenPreference
+
+
+def _keyword(text: str) -> str:
+    if not tag_for_keyword(text):
+        raise ValueError(f"{text!r} is not a DICOM keyword")
+    return text
 
 
 class PatientDirection(StrEnum):
@@ -136,6 +143,37 @@ class Training(Document):
         return self
 
 
+class Form(StrEnum):
+    """What an input's images are together."""
+
+    VOLUME = "volume"  # parallel slices at even distances
+    IMAGE = "image"  # one grey image without a place in space: a radiograph
+
+
+class Take(StrEnum):
+    """Which of a series' volumes is wanted."""
+
+    FIRST = "first"
+    LAST = "last"
+    NEAREST = "nearest"  # to `value`, and not farther from it than `within`
+    ALL = "all"  # each as a volume of its own: NAME.1, NAME.2, …
+
+
+class Split(Document):
+    """How a series with several images at each place becomes volumes."""
+
+    by: Annotated[str, AfterValidator(_keyword)]
+    take: Take
+    value: float | None = None
+    within: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _nearest_to_something(self) -> Self:
+        if (self.take is Take.NEAREST) != (self.value is not None):
+            raise ValueError("value belongs to take: nearest, which needs it")
+        return self
+
+
 class Input(Document):
     """One series that the pipeline needs."""
 
@@ -144,6 +182,8 @@ class Input(Document):
     select: WrittenCondition
     prefer: tuple[WrittenPreference, ...] = ()
     required: bool = True  # false: the pipeline can do without
+    form: Form = Form.VOLUME
+    split: Split | None = None
     coverage: Coverage = Coverage()
     checks: tuple[Check, ...] = ()
     training: Training = Training()

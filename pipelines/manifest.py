@@ -57,6 +57,7 @@ class Manifest(Document):
     clinical_role: ClinicalRole
     gpu_memory: Size | None = None  # what one run needs there; without it, it runs on the CPU only
     inputs: tuple[Input, ...]
+    registered: bool = False  # its inputs must lie in one frame of reference
     outputs: tuple[Output, ...] = ()
     coding_schemes: tuple[WrittenScheme, ...] = ()
     parameters: tuple[Parameter, ...] = ()

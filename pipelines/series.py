@@ -23,7 +23,7 @@ from pipelines.slices import Slice, slices_of
 from pipelines.volume import Float32, Volume
 
 MAX_BYTES = 4 << 30
-_READ_ERRORS = (
+READ_ERRORS = (
     InvalidDicomError,
     BytesLengthException,
     OSError,
@@ -91,7 +91,7 @@ def _read(path: Path) -> FileDataset:
         dataset = dcmread(path)
         if "TransferSyntaxUID" not in dataset.file_meta:
             raise BadInstance(f"{path.name}: does not say its transfer syntax")
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise BadInstance(f"{path.name}: cannot be read as DICOM: {error}") from error
     return dataset
 
@@ -99,7 +99,7 @@ def _read(path: Path) -> FileDataset:
 def _slices(dataset: FileDataset, index: int, name: str) -> tuple[Slice, ...]:
     try:
         return slices_of(dataset, index, name)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise BadInstance(f"{name}: has a value that cannot be read: {error}") from error
 
 

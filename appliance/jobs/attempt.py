@@ -7,14 +7,13 @@ from appliance.core.clock import Clock
 from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.errors import PermanentPipelineError, StaleClaim
 from appliance.core.model import Job, ResultObject
-from appliance.jobs.folders import Digests
+from appliance.jobs.folders import Folders
 from appliance.jobs.heartbeat import Heartbeat
 from appliance.jobs.local import Outcome
 from appliance.jobs.options import PipelineOptions, WorkerOptions
 from appliance.jobs.phases import Executor, Phases, Run
 from appliance.jobs.results import keep_only, write_object
 from pipelines.encode import EncodedObject, PriorObject, RunContext
-from pipelines.manifest import load_manifest
 from pipelines.volume import Volume
 from results_store.commands import CompletedRun
 from results_store.store import Store
@@ -43,7 +42,7 @@ class Tools:
         self.path_of = path_of
         self.patient_key_of = patient_key_of
         self.clock = clock
-        self.digests = Digests()
+        self.folders = Folders()
 
 
 class Attempt:
@@ -80,7 +79,7 @@ class Attempt:
     def _pipeline(self) -> PipelineOptions:
         """Return the pipeline, which is still the one that the job was queued for."""
         options = self._tools.options.pipelines[self._job.pipeline]
-        digest = self._tools.digests.of(options.folder)
+        digest = self._tools.folders.digest_of(options.folder)
         if digest != self._job.pipeline_digest:
             raise PermanentPipelineError(
                 f"the folder of {options.name} changed after this run was queued (it was "
@@ -97,7 +96,13 @@ class Attempt:
 
     def _phases(self, pipeline: PipelineOptions, paths: Mapping[str, list[Path]]) -> Phases:
         tools, job = self._tools, self._job
-        run = Run(pipeline=pipeline, digest=job.pipeline_digest, run_uid=job.run_uid, files=paths)
+        run = Run(
+            pipeline=pipeline,
+            manifest=tools.folders.manifest_of(pipeline.folder),
+            digest=job.pipeline_digest,
+            run_uid=job.run_uid,
+            files=paths,
+        )
         return Phases(run, tools.executor, tools.clock, self._heartbeat.tell, self.seconds)
 
     def _infer(self, phases: Phases, volumes: Mapping[str, Volume]) -> Outcome:
@@ -109,7 +114,7 @@ class Attempt:
 
     def _context(self, pipeline: PipelineOptions) -> RunContext:
         job, options = self._job, self._tools.options
-        manifest = load_manifest(pipeline.folder)
+        manifest = self._tools.folders.manifest_of(pipeline.folder)
         return RunContext(
             run_uid=job.run_uid,
             created_at=job.created_at,

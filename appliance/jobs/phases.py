@@ -16,7 +16,11 @@ from appliance.jobs.options import PipelineOptions
 from pipelines.base import PipelineOutput
 from pipelines.encode import EncodedObject, RunContext, encode
 from pipelines.features import intensity_features, metadata_features
+from pipelines.inputs import Form
+from pipelines.manifest import Manifest
+from pipelines.radiograph import read_image
 from pipelines.series import read_volume
+from pipelines.split import split_files
 from pipelines.volume import Volume
 
 # How much of the whole each phase is on the bar that a reader sees.
@@ -44,6 +48,7 @@ class Run:
     """One run of one pipeline: `files` are the images of each input, in any order."""
 
     pipeline: PipelineOptions
+    manifest: Manifest
     digest: str
     run_uid: str
     files: Mapping[str, Sequence[Path]]
@@ -63,15 +68,25 @@ class Phases:
         self._clock = clock
         self._tell = tell
         self._seconds = seconds
+        self._files: dict[str, tuple[Path, ...]] = {}  # of each volume
 
     def read(self) -> Mapping[str, Volume]:
-        """Return each input as a volume. Raises BadInstance, InputRefused."""
+        """Return each input as a volume, or as several where its manifest splits it.
+
+        Raises BadInstance, InputRefused.
+        """
         volumes: dict[str, Volume] = {}
-        files = self._run.files
         with self.phase("read", 0.0):
-            for name, paths in files.items():
-                share, before = _READ / len(files), _READ * len(volumes) / len(files)
-                volumes[name] = read_volume(paths, progress=partial(self._read, before, share))
+            forms: dict[str, Form] = {}
+            for name, paths in self._run.files.items():
+                wanted = self._run.manifest.input(name)
+                parts = split_files(name, paths, wanted.split)
+                self._files |= parts
+                forms |= dict.fromkeys(parts, wanted.form)
+            for name, paths in self._files.items():
+                share, before = _READ / len(forms), _READ * len(volumes) / len(forms)
+                read = read_image if forms[name] is Form.IMAGE else read_volume
+                volumes[name] = read(paths, progress=partial(self._read, before, share))
         return volumes
 
     def _read(self, before: float, share: float, done: float) -> None:
@@ -88,7 +103,7 @@ class Phases:
                 pipeline=self._run.pipeline,
                 digest=self._run.digest,
                 volumes=volumes,
-                files={name: tuple(paths) for name, paths in self._run.files.items()},
+                files=self._files,
                 run_uid=self._run.run_uid,
             ),
             on_progress=lambda done, text: self._tell(_READ + _INFER * done, text),
@@ -109,7 +124,7 @@ class Phases:
         if name not in volumes:
             raise PermanentPipelineError(f"the label map lies on {name!r}, which is no input")
         with self.phase("encode", _READ + _INFER):
-            return encode(context, self._run.files[name], volumes[name], output)
+            return encode(context, self._files[name], volumes[name], output)
 
     @contextmanager
     def phase(self, name: str, progress: float) -> Iterator[None]:

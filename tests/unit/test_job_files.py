@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.jobs.folders import Digests
+from appliance.jobs.folders import Folders
 from appliance.jobs.results import keep_only, write_object
 from pipelines.encode import EncodedObject
+from tests.unit.test_pipelines_manifest import copy
 
 RUN = "2.25.7"
 
@@ -82,11 +83,11 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 def test_a_folder_is_hashed_again_only_when_a_file_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "pipeline.py").write_text("one")
-    digests = Digests()
-    first = digests.of(tmp_path)
+    copy(tmp_path)
+    folders = Folders()
+    first = folders.digest_of(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr("appliance.jobs.folders.digest", lambda _: "hashed again")
-        assert digests.of(tmp_path) == first
+        assert folders.digest_of(tmp_path) == first
     (tmp_path / "pipeline.py").write_text("two")
-    assert digests.of(tmp_path) != first
+    assert folders.digest_of(tmp_path) != first
