@@ -79,5 +79,5 @@ def test_what_only_says_that_a_study_should_be_seen_points_to_no_place_in_it() -
 def test_a_shipped_card_says_whom_it_is_for_and_what_was_measured(name: str) -> None:
     manifest = load_manifest(SHIPPED[name])
     assert manifest.population
-    assert manifest.training
+    assert bool(manifest.training) == bool(manifest.weights)
     assert manifest.metrics
