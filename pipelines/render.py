@@ -126,14 +126,15 @@ def edge_letters(image_orientation_patient: tuple[float, ...]) -> tuple[str, str
     along_row = np.array(image_orientation_patient[:3])
     along_column = np.array(image_orientation_patient[3:])
     return (
-        _letters(-along_row),
-        _letters(along_row),
-        _letters(-along_column),
-        _letters(along_column),
+        letters(-along_row),
+        letters(along_row),
+        letters(-along_column),
+        letters(along_column),
     )
 
 
-def _letters(direction: Float64) -> str:
+def letters(direction: Float64) -> str:
+    """Return the letters of a direction in the patient (LPS), the nearest one first."""
     names = ("LR", "PA", "HF")  # towards plus, towards minus of x, y, z in LPS
     order = np.argsort(-np.abs(direction), kind="stable")
     return "".join(

@@ -86,6 +86,11 @@ def show_rows(
             console.print(f"{'':{INDENT}}{line}", markup=False, soft_wrap=True)
 
 
+def printable(text: str) -> str:
+    """Return a text for the terminal: what peers and pipelines say can hold what steers one."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+
+
 def print_json(data: object) -> None:
     """Print `data` as JSON; times in ISO 8601, everything else as text."""
     typer.echo(json.dumps(data, default=_json_value, indent=2))

@@ -24,6 +24,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "users": ("users",),
         "fetch": ("fetch", "fetches"),
         "demo": ("demo",),
+        "pipeline": ("pipeline",),
     }
 )
 

@@ -15,6 +15,7 @@ from appliance.cli.common import (
     console,
     errors,
     print_json,
+    printable,
 )
 from appliance.core.quantities import format_size
 from appliance.wiring.lookout import system_status, where_is
@@ -190,5 +191,4 @@ def _moment(when: datetime | None, zone: ZoneInfo) -> str:
 
 
 def _line(title: str, text: str) -> str:
-    """Return a line of the terminal: what peers sent can hold what steers one."""
-    return "".join(c if c.isprintable() else " " for c in f"{title:<{_TITLE}}{text}")
+    return printable(f"{title:<{_TITLE}}{text}").replace("\n", " ")

@@ -2,6 +2,8 @@
 
 worker.py     claims jobs and settles how each attempt ended
 attempt.py    one attempt: read, infer, encode, write, commit
+phases.py     what every run does, wherever its images lie: read, infer, encode
+reasons.py    what went wrong, in words
 heartbeat.py  keeps the lease, tells progress, hears of a cancel
 local.py      the executor on this machine: warm children, limits
 process.py    one child process: start, watch, end, last words

@@ -1,6 +1,7 @@
 """One attempt of one job, from the files in the spool to the store's row: hand-over 4."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from appliance.core.clock import Clock
@@ -11,7 +12,7 @@ from appliance.jobs.folders import Folders
 from appliance.jobs.heartbeat import Heartbeat
 from appliance.jobs.local import Outcome
 from appliance.jobs.options import PipelineOptions, WorkerOptions
-from appliance.jobs.phases import Executor, Phases, Run
+from appliance.jobs.phases import Executor, Phases, Run, run_context
 from appliance.jobs.results import keep_only, write_object
 from pipelines.encode import EncodedObject, PriorObject, RunContext
 from pipelines.volume import Volume
@@ -114,25 +115,20 @@ class Attempt:
 
     def _context(self, pipeline: PipelineOptions) -> RunContext:
         job, options = self._job, self._tools.options
-        manifest = self._tools.folders.manifest_of(pipeline.folder)
-        return RunContext(
+        context = run_context(
+            self._tools.folders.manifest_of(pipeline.folder),
+            digest=job.pipeline_digest,
             run_uid=job.run_uid,
             created_at=job.created_at,
             time_zone=options.time_zone,
-            pipeline=job.pipeline,
-            pipeline_version=job.pipeline_version,
-            pipeline_digest=job.pipeline_digest,
-            title=manifest.title,
-            manufacturer=manifest.manufacturer,
-            regulatory_label=manifest.regulatory.label_on(
-                job.created_at.astimezone(options.time_zone).date()
-            ),
             device_serial=options.device_serial,
+        )
+        return replace(
+            context,
             run_number=job.run_number,
             institution=options.institution,
             uid_root=options.uid_root,
             supersedes=self._superseded(),
-            coding_schemes=tuple(written.scheme for written in manifest.coding_schemes),
         )
 
     def _superseded(self) -> tuple[PriorObject, ...]:

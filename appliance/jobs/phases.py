@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -68,7 +69,12 @@ class Phases:
         self._clock = clock
         self._tell = tell
         self._seconds = seconds
-        self._files: dict[str, tuple[Path, ...]] = {}  # of each volume
+        self._files: dict[str, tuple[Path, ...]] = {}
+
+    @property
+    def files(self) -> Mapping[str, tuple[Path, ...]]:
+        """Return the files of each volume that was read; an input may have been split."""
+        return self._files
 
     def read(self) -> Mapping[str, Volume]:
         """Return each input as a volume, or as several where its manifest splits it.
@@ -133,6 +139,31 @@ class Phases:
         start = self._clock.monotonic()
         yield
         self._seconds[name] = self._clock.monotonic() - start
+
+
+def run_context(
+    manifest: Manifest,
+    *,
+    digest: str,
+    run_uid: str,
+    created_at: datetime,
+    time_zone: tzinfo,
+    device_serial: str,
+) -> RunContext:
+    """Return what objects say of a run of this pipeline; nothing of a site or an earlier run."""
+    return RunContext(
+        run_uid=run_uid,
+        created_at=created_at,
+        time_zone=time_zone,
+        pipeline=manifest.name,
+        pipeline_version=manifest.version,
+        pipeline_digest=digest,
+        title=manifest.title,
+        manufacturer=manifest.manufacturer,
+        regulatory_label=manifest.regulatory.label_on(created_at.astimezone(time_zone).date()),
+        device_serial=device_serial,
+        coding_schemes=tuple(written.scheme for written in manifest.coding_schemes),
+    )
 
 
 def with_features(result: PipelineResult, volumes: Mapping[str, Volume]) -> PipelineResult:

@@ -1,16 +1,13 @@
 """Claims jobs one after another and settles how each attempt ended."""
 
 import logging
-import traceback
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.errors import (
-    ApplianceError,
     BadInstance,
     ConfigError,
     InputRefused,
@@ -24,6 +21,7 @@ from appliance.core.ports import Role, Wakeup
 from appliance.core.states import JobEvent, JobState
 from appliance.jobs.attempt import Attempt, Released, Tools
 from appliance.jobs.heartbeat import Heartbeat
+from appliance.jobs.reasons import in_words
 
 # The first class that an error is decides.
 EVENTS: Mapping[type[Exception], JobEvent] = {
@@ -153,17 +151,8 @@ def event_of(error: BaseException) -> JobEvent:
 
 
 def reason_of(error: BaseException, trace: TracebackType | None) -> str:
-    """Return why in words; of an error outside the tree its class and place, not its text."""
-    if isinstance(error, Released):
-        return "the worker was stopped"
-    if isinstance(error, ApplianceError):
-        return str(error)
-    name = type(error).__name__
-    if isinstance(error, OSError) and error.strerror:
-        return f"{name}: {error.strerror}"
-    frames = traceback.extract_tb(trace)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"internal error: {name}{place}; the log has more"
+    """Return why in words."""
+    return "the worker was stopped" if isinstance(error, Released) else in_words(error, trace)
 
 
 def _who(job: Job) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from appliance.core.errors import ConfigError
 from appliance.intake.options import PipelineRelease
-from appliance.routing.rules import InputSpec, PipelineInputs
 from appliance.settings.model import Settings
+from appliance.trial.choose import pipeline_inputs
 from pipelines import weights
 from pipelines.folders import find_folder
 from pipelines.manifest import Manifest, digest, load_manifest
@@ -24,16 +24,10 @@ class Installed:
 
     def release(self) -> PipelineRelease:
         """Return what intake is told of it."""
-        inputs = tuple(
-            InputSpec(
-                name=item.name, select=item.select, prefer=item.prefer, required=item.required
-            )
-            for item in self.manifest.inputs
-        )
         return PipelineRelease(
             version=self.manifest.version,
             digest=self.digest,
-            inputs=PipelineInputs(pipeline=self.name, inputs=inputs),
+            inputs=pipeline_inputs(self.manifest),
         )
 
 

@@ -1,0 +1,84 @@
+"""`appliance pipeline`: check one, lay out a new one, run one over a cohort."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from appliance.cli.common import EXIT_FAILED, add_group, errors, printable
+from appliance.cli.trial_lines import FINE, print_report
+from appliance.wiring.trial import check_pipeline, pipeline_folder
+
+
+def _folder(text: str) -> Path:
+    folder = pipeline_folder(text)
+    if folder is None:
+        raise typer.BadParameter(f"{text!r} is neither a folder nor a shipped pipeline")
+    return folder
+
+
+FolderArgument = Annotated[
+    Path,
+    typer.Argument(
+        parser=_folder, metavar="FOLDER", help="A pipeline's folder, or the name of a shipped one."
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    text = "Check a pipeline, lay out a new one, run one over a cohort."
+    add_group(app, "pipeline", text, (check_one,))
+
+
+def check_one(
+    folder: FolderArgument,
+    *,
+    study: Annotated[
+        Path | None, typer.Option(help="A folder of DICOM files to run it on.", exists=True)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where pictures and DICOM objects go.", file_okay=False),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, …")] = "auto",
+    as_json: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write the report to this file too.", dir_okay=False),
+    ] = None,
+) -> int:
+    """Check a pipeline's folder; run it on a study, sending nothing."""
+    with _progress() as tell:
+        report = check_pipeline(folder, study, out, device, tell)
+    print_report(report)
+    if as_json is not None:
+        as_json.write_text(json.dumps(report.as_data(), indent=2) + "\n")
+    return 0 if report.ending in FINE else EXIT_FAILED
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[float, str], None]]:
+    """Yield what tells how far a run is: a bar on a terminal, else a line for each phase."""
+    if not errors.is_terminal:
+        yield _Lines().tell
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=30))
+    with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
+        bar = progress.add_task("", total=1.0)
+        yield lambda done, phase: progress.update(bar, completed=done, description=printable(phase))
+
+
+class _Lines:
+    """Says each phase once."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def tell(self, done: float, phase: str) -> None:
+        if phase != self._last:
+            self._last = phase
+            errors.print(f"{done:4.0%} {printable(phase)}", markup=False, soft_wrap=True)
