@@ -1,6 +1,7 @@
 """`appliance pipeline`: check one, lay out a new one, run one over a cohort."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from appliance.cli.common import EXIT_FAILED, add_group, errors, printable
+from appliance.cli.common import EXIT_FAILED, add_group, console, errors, printable
 from appliance.cli.trial_lines import FINE, print_report
+from appliance.trial.template import checked_name, lay_out
 from appliance.wiring.trial import check_pipeline, pipeline_folder
+from pipelines.specs import Kind
 
 
 def _folder(text: str) -> Path:
@@ -32,7 +35,7 @@ FolderArgument = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     text = "Check a pipeline, lay out a new one, run one over a cohort."
-    add_group(app, "pipeline", text, (check_one,))
+    add_group(app, "pipeline", text, (check_one, new_one))
 
 
 def check_one(
@@ -58,6 +61,33 @@ def check_one(
     if as_json is not None:
         as_json.write_text(json.dumps(report.as_data(), indent=2) + "\n")
     return 0 if report.ending in FINE else EXIT_FAILED
+
+
+def _name(text: str) -> str:
+    try:
+        return checked_name(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no name: use a-z, 0-9 and hyphens") from None
+
+
+def new_one(
+    name: Annotated[
+        str, typer.Argument(parser=_name, metavar="NAME", help="What the pipeline is called.")
+    ],
+    *,
+    kind: Annotated[Kind, typer.Option(help="How its model is run.")],
+    into: Annotated[
+        Path, typer.Option(help="The folder in which its folder is made.", file_okay=False)
+    ] = Path(),
+) -> int:
+    """Lay out a pipeline's folder that passes the check."""
+    folder = lay_out(name, kind, into)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            console.print(str(path), markup=False, soft_wrap=True)
+    command = shlex.join(("appliance", "pipeline", "check", str(folder), "--study", "STUDY"))
+    console.print(f"Next: {command}", markup=False, soft_wrap=True)
+    return 0
 
 
 @contextmanager
