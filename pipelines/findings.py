@@ -1,12 +1,13 @@
 """Masks of structures and sides become segments, findings and one label map, for every kind."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
-from appliance.core.model import Code, Finding, Measurement, Region, Segment, Side
+from appliance.core.model import Code, Feature, Finding, Measurement, Region, Segment, Side
 from appliance.core.uids import uid_from_name
 from pipelines.outputs import Output, Sides
 from pipelines.volume import Labels, Mask, Volume
@@ -72,6 +73,28 @@ def parts_of(labels: Labels, outputs: tuple[Output, ...]) -> Mapping[Part, Mask]
         for output in outputs
         if output.label in present
     }
+
+
+def volume_features(findings: tuple[Finding, ...]) -> tuple[Feature, ...]:
+    """Return the volumes in mL that `describe` measured: by structure, and by side if it has one.
+
+    A structure that was not found counts as 0.
+    """
+    numbers: dict[str, float] = {}
+    for finding in findings:
+        value = finding.measurements[0].value or 0.0
+        name = feature_name(finding.name)
+        numbers[f"{name}_ml"] = numbers.get(f"{name}_ml", 0.0) + value
+        if finding.side:
+            numbers[f"{name}_{finding.side}_ml"] = value
+    return tuple(
+        Feature(group="output", name=name, number=number) for name, number in numbers.items()
+    )
+
+
+def feature_name(structure: str) -> str:
+    """Return a structure's name as features spell it."""
+    return re.sub(r"[\W_]+", "_", structure.lower()).strip("_")
 
 
 def _expected(

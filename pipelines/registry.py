@@ -16,7 +16,9 @@ from pipelines.manifest import Manifest
 from pipelines.specs import Kind
 
 # Imported when one is built: a kind may need libraries that take seconds to import.
-_MODULES: Mapping[Kind, str] = MappingProxyType({Kind.PYTHON: "python"})
+_MODULES: Mapping[Kind, str] = MappingProxyType(
+    {Kind.PYTHON: "python", Kind.MONAI_BUNDLE: "bundle"}
+)
 
 
 def build(manifest: Manifest, folder: Path) -> Pipeline:

@@ -76,6 +76,19 @@ def most_likely(probabilities: torch.Tensor, source: Grid, target: Grid) -> Labe
     return out
 
 
+def nearest(labels: Labels, source: Grid, target: Grid) -> Labels:
+    """Return on `target` the class number of the nearest voxel; 0 outside of `source`."""
+    out = np.zeros(target.shape, dtype=np.uint8)
+    matrix = source.index_from(target)
+    if _is_relabelling(matrix):
+        _copy_voxels(labels, matrix, out)
+    else:
+        ndimage.affine_transform(
+            labels, matrix[:3, :3], matrix[:3, 3], output_shape=target.shape, output=out, order=0
+        )
+    return out
+
+
 def _is_relabelling(matrix: Float64) -> bool:
     """Return whether a matrix of indices only permutes, flips and shifts by whole voxels."""
     near = np.round(matrix)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from appliance.core.documents import Document
 from pipelines.fields import FileName, Name, Text, matching
@@ -48,13 +48,32 @@ class Parameter(Document):
     shadow_only: bool = False  # may be set only where no route sends the pipeline's results
 
 
+class Numbers(StrEnum):
+    """What the numbers are that a bundle's postprocessing writes into its label map."""
+
+    CHANNELS = "channels"  # the network's channels, as channel_def in metadata.json names them
+    OWN = "own"  # its own: `outputs` and `left_out` have all of them
+
+
+DataKey = Annotated[str, matching(r"[A-Za-z_]\w*", "a key of a bundle's data: letters, digits, _")]
+Channels = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    Field(min_length=1),
+]
+
+
 class Bundle(Document):
     """A MONAI bundle as it was published; `inference` and `metadata` are its own files."""
 
+    # In a folder `configs`; the folder around it is the bundle's root.
     inference: FileName = "configs/inference.json"
     metadata: FileName = "configs/metadata.json"
-    # Which input of ours is which key of the bundle's network_data_format.inputs.
-    inputs: Mapping[str, Name] = Field(default_factory=dict)
+    # Key of the bundle's data → our input, or a list with one for each channel of its image.
+    # Where there is one input of each, nothing has to be written.
+    inputs: Mapping[DataKey, Channels] = Field(default_factory=dict)
+    numbers: Numbers = Numbers.CHANNELS
+    left_out: tuple[int, ...] = ()  # what the bundle marks and we don't report
 
 
 class Network(Document):

@@ -10,11 +10,11 @@ import pytest
 from pydicom.sr._concepts_dict import concepts  # the tables behind pydicom.sr.codes
 
 from appliance.core.model import Side
-from pipelines.brain_mr.findings import feature_name, features
+from pipelines.brain_mr.findings import features
 from pipelines.brain_mr.plausible import RANGES_ML, refusals
 from pipelines.brain_mr.sides import fit_plane, split
 from pipelines.brain_mr.tilt import Tilt, measure, upright
-from pipelines.findings import Part, Said, describe
+from pipelines.findings import Part, Said, describe, feature_name
 from pipelines.folders import SHIPPED
 from pipelines.manifest import load_manifest
 from pipelines.outputs import Sides
