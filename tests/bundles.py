@@ -62,7 +62,7 @@ def write_manifest(folder: Path, **changes: Any) -> Path:
         "manufacturer": "Tests",
         "intended_use": "Exercises the appliance; its weights know nothing of any patient.",
         "regulatory": {"status": "research"},
-        "clinical_role": "quantification",
+        "clinical_role": "second-reader",
         "inputs": [{"name": "image", "title": "Any", "select": {"Modality": {"in": ["CT", "MR"]}}}],
         "outputs": [],
         "weights": [

@@ -16,6 +16,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from appliance.core.documents import parse_yaml
 from appliance.core.errors import ConfigError
+from pipelines.inputs import Form
 from pipelines.manifest import FILE_NAME, Manifest
 from pipelines.specs import Bundle, Numbers
 
@@ -176,6 +177,8 @@ def _inputs(
             yield f"there is no input {name}; known: {', '.join(sorted(known))}"
         elif not known[name].required:
             yield f"{name} is not required, but a bundle cannot do without; write required: true"
+        elif known[name].form is not Form.VOLUME or known[name].split is not None:
+            yield f"{name} is not one volume; a bundle takes series whole, without form and split"
     for name in sorted(known.keys() - set(names)):
         yield f"the input {name} goes nowhere; give it a key or leave it out"
     yield from _counts(feeds, formats)

@@ -130,6 +130,13 @@ def test_inputs_that_lead_nowhere(tmp_path: Path) -> None:
         ("pipeline.yaml:1: bundle.inputs: image has 1 channels in metadata.json (image); 2 given"),
         "pipeline.yaml:1: bundle.inputs: has image, x; metadata.json image",
     ]
+    write_manifest(folder, outputs=BOX_AND_BALL, inputs=[{**image, "form": "image"}])
+    assert problems(folder) == [
+        (
+            "pipeline.yaml:1: bundle.inputs: image is not one volume; a bundle takes series whole, "
+            "without form and split"
+        )
+    ]
 
 
 @pytest.mark.parametrize(
