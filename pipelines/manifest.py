@@ -55,7 +55,9 @@ class Manifest(Document):
     metrics: tuple[Metric, ...] = ()
     regulatory: Regulatory
     clinical_role: ClinicalRole
+    memory: Size | None = None  # main memory that one run takes, as an estimate before the first
     gpu_memory: Size | None = None  # what one run needs there; without it, it runs on the CPU only
+    cpu_fallback: bool = False  # may run on the CPU where a GPU has not enough memory
     inputs: tuple[Input, ...]
     registered: bool = False  # its inputs must lie in one frame of reference
     outputs: tuple[Output, ...] = ()
@@ -108,6 +110,11 @@ class Manifest(Document):
         if unknown:
             raise mistakes_at(*unknown)
         return self
+
+    @property
+    def isolates_itself(self) -> bool:
+        """Return whether it cannot run in the appliance's isolation, and brings its own."""
+        return self.command is not None and self.command.isolation == "own"
 
     def input(self, name: str) -> Input:
         """Return the input called `name`. Raises KeyError."""

@@ -1,8 +1,8 @@
 """Messages between a worker and the child process that runs a pipeline.
 
-    worker ──Load──▶ child          worker ──Infer──▶ child
-    worker ◀─Ready── child          worker ◀─Progress (0 … n times)── child
-                                    worker ◀─Done or Failed── child
+    worker ◀─Enclosed── child       worker ──Infer──▶ child
+    worker ──Load─────▶ child       worker ◀─Progress (0 … n times)── child
+    worker ◀─Ready───── child       worker ◀─Done or Failed── child
 
 Each message is a frozen dataclass, sent as JSON behind a fixed head over a Unix stream socket.
 Arrays travel beside it as sealed memfds (SCM_RIGHTS): nobody can change or shrink them after they
@@ -38,6 +38,7 @@ from appliance.core.errors import (
     TransientPipelineError,
 )
 from pipelines.base import PipelineOutput
+from pipelines.sandbox.enclosure import Isolation
 from pipelines.specs import ParameterValue
 from pipelines.volume import Volume
 
@@ -57,18 +58,32 @@ class BrokenChannel(TransientPipelineError):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Enclosed:
+    """The process is enclosed, and nothing of the pipeline was read yet."""
+
+    isolation: Isolation
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Load the pipeline; `device` is what the settings say: auto, cpu, cuda, cuda:1."""
+    """Load the pipeline; `device` is what the settings say: auto, cpu, cuda, cuda:1.
+
+    A GPU must have `gpu_needed` bytes free, if that is more than the manifest says: what earlier
+    runs took. `gpu_limit` is what PyTorch may take there, 0 for all.
+    """
 
     device: str
+    gpu_needed: int = 0
+    gpu_limit: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The pipeline is loaded, on this device really."""
+    """The pipeline is loaded, on this device really; the process holds so much of a GPU."""
 
     device: str
     seconds: float
+    gpu_memory: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,27 +111,32 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Done:
-    """The pipeline's result."""
+    """The pipeline's result; `gpu_memory` as in Ready."""
 
     output: PipelineOutput
     seconds: float
+    gpu_memory: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """The pipeline's error: a class of the error tree by name, and its text.
 
-    `ends` says that the child ends itself after this message.
+    `ends` says that the child ends itself after this message. `is_gpu_full` says that the GPU's
+    memory was not enough: by `gpu_lacking` bytes, as far as that is known, else 0.
     """
 
     error: str
     text: str
     ends: bool
+    is_gpu_full: bool = False
+    gpu_lacking: int = 0
 
 
-Message = Load | Ready | Infer | Progress | Done | Failed
+Message = Enclosed | Load | Ready | Infer | Progress | Done | Failed
 
 KINDS: Mapping[str, type[Message]] = {
+    "enclosed": Enclosed,
     "load": Load,
     "ready": Ready,
     "infer": Infer,

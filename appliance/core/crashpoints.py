@@ -36,13 +36,19 @@ class CrashPoint(StrEnum):
     DELIVERY_BEFORE_PROOF = "delivery.before-proof"
 
 
+def crash_folder() -> Path | None:
+    """Return the folder in which tests arm points; None in production."""
+    folder = os.environ.get(VARIABLE)
+    return None if folder is None else Path(folder)
+
+
 def crash_point(point: CrashPoint) -> None:
     """Kill this process with SIGKILL if a test has armed this point."""
-    folder = os.environ.get(VARIABLE)
+    folder = crash_folder()
     if folder is None:
         return
     try:
-        (Path(folder) / point.value).unlink()
+        (folder / point.value).unlink()
     except FileNotFoundError:
         return
     os.kill(os.getpid(), signal.SIGKILL)

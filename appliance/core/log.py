@@ -80,7 +80,7 @@ KEYS = frozenset(
         "role", "process", "route", "pipeline", "version", "job", "attempt", "worker", "device",
         "destination", "delivery", "seconds", "size", "count", "reason", "spool_name", "signal",
         "account", "feature", "statistic", "value", "free", "path", "error", "last",
-        "transaction_uid", "failed", "door",
+        "transaction_uid", "failed", "door", "isolation",
     }
 )  # fmt: skip
 

@@ -19,12 +19,15 @@ class PipelineOptions:
     folder: Path
     device: str = "auto"
     timeout: timedelta = timedelta(minutes=10)  # loading included, where it is not warm
-    memory: int = 16 << 30  # bytes resident in the child's process group
+    hang: timedelta = timedelta(minutes=2)  # without progress and without CPU time
+    memory: int = 16 << 30  # bytes resident in the child and all that it started
+    gpu_memory: int | None = None  # bytes that PyTorch may take of a GPU; None for all
+    processes: int = 64  # that the child may have at once
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)  # that the site set
 
     def __post_init__(self) -> None:
-        if self.timeout <= timedelta(0) or self.memory <= 0:
-            raise ValueError(f"{self.name}: timeout and memory are above zero")
+        if min(self.timeout, self.hang) <= timedelta(0) or min(self.memory, self.processes) <= 0:
+            raise ValueError(f"{self.name}: limits are above zero")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,48 +1,61 @@
 """One child process with a loaded pipeline: started, watched, ended without leaving anything."""
 
 import contextlib
-import logging
 import os
 import select
 import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from appliance.jobs.memory import resident_bytes
+from appliance.core.crashpoints import VARIABLE
+from appliance.core.processes import family
+from appliance.jobs.scratch import Room
+from appliance.jobs.words import LastWords
+from pipelines.sandbox.enclosure import Enclosure
 from pipelines.volume import Volume
 from pipelines.wire import Channel
 
-_LOGGER = logging.getLogger("pipelines.child")
-_LAST_LINES = 5
-_MAX_LINE = 400  # bytes
 _GRACE = 2.0  # seconds that a child told to go may take
+_KEEPERS = 15.0  # seconds that its keeper may take to end what it left
 
-# Attributes whose values never stand in a log or an error, whatever a pipeline prints.
-_PERSONAL = (
-    "Patient", "OtherPatient", "IssuerOfPatient", "AccessionNumber", "ReferringPhysician",
-    "PerformingPhysician", "PhysiciansOfRecord", "OperatorsName", "RequestingPhysician",
-    "InstitutionName", "InstitutionAddress", "ResponsiblePerson",
-)  # fmt: skip
-_SHORTEST_PERSONAL = 3  # "M" or "42" would blank out half of every line
+# What a child may know of our surroundings. Not passwords, tokens, proxies or systemd's socket.
+_PASSED = ("PATH", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV", VARIABLE)
+_PASSED_PREFIXES = ("LANG", "LC_", "PYTHON", "OMP_", "MKL_", "OPENBLAS_", "CUDA_", "NVIDIA_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a child and all that it started have taken: bytes resident, seconds of CPU."""
+
+    resident: int
+    cpu: float
+    processes: int
 
 
 class ChildProcess:
     """A running `pipelines.child` for one folder. The thread that makes it must outlive it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, room: Room, *, enclosed: bool) -> None:
+        """Start it; `room` is its own. Without `enclosed` it may do what this process may."""
+        self.room = room
+        enclosure = Enclosure(readable=(room.inputs,), writable=(room.work,))
         with contextlib.ExitStack() as undo:
             ours, theirs = socket.socketpair()
             undo.callback(ours.close)
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "pipelines.child", str(theirs.fileno()), str(folder)],
+                    [
+                        *(sys.executable, "-m", "pipelines.child"),
+                        str(theirs.fileno()),
+                        str(folder),
+                        enclosure.as_text() if enclosed else "",
+                    ],
                     pass_fds=[theirs.fileno()],
+                    env={**surroundings(os.environ), **room.environment()},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
@@ -57,22 +70,17 @@ class ChildProcess:
         self._words.start()
 
     @property
-    def pid(self) -> int:
-        """Return the child's process id, which is its group's too."""
-        return self._process.pid
-
-    @property
     def last_words(self) -> str:
         """Return the last lines that it wrote to standard error."""
         return self._words.text()
 
-    def keep_quiet_about(self, volumes: Iterable[Volume]) -> None:
-        """Blank out what these volumes say of the patient in everything that the child writes."""
-        self._words.secrets = personal_values(volumes)
+    def begin(self, volumes: Iterable[Volume]) -> None:
+        """A run begins: blank out what these volumes say of the patient in what it writes."""
+        self._words.begin(volumes)
 
     def is_alive(self) -> bool:
         """Return whether the child still runs."""
-        return not self._poll(0.0)[1]
+        return not self._poll(0.0)[1] and not self.channel.is_hung_up()
 
     def wait(self, seconds: float) -> tuple[bool, bool]:
         """Return, after at most `seconds`, whether there is a message, and whether it ended."""
@@ -85,76 +93,49 @@ class ChildProcess:
         ready = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
         return self.channel.fileno() in ready, self._pidfd in ready
 
-    def resident_bytes(self) -> int:
-        """Return what the child and everything that it started hold in memory."""
-        return resident_bytes(self._process.pid)
+    def usage(self) -> Usage:
+        """Return what the child and everything that it started have taken; shared pages twice.
+
+        Not RLIMIT_AS: CUDA reserves far more addresses than it uses.
+        """
+        found = [process for process in family(self._process.pid) if not process.is_over]
+        return Usage(
+            resident=sum(process.resident for process in found),
+            cpu=sum(process.cpu for process in found),
+            processes=max(len(found) - 1, 0),  # without its keeper
+        )
 
     def end(self, *, gently: bool = False) -> str:
-        """End the child's whole group and return in words how the child ended.
+        """End the child with all that it started and return in words how the child ended.
 
         Gently: it may finish by itself when it sees that the channel is closed.
         """
         self.channel.close()
-        if gently:
-            select.select([self._pidfd], [], [], _GRACE)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if not (gently and self._has_ended(_GRACE)):
+            self._process.send_signal(signal.SIGTERM)  # to the keeper, which ends the others
+            if not self._has_ended(_KEEPERS):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
         os.close(self._pidfd)
         self._words.finish()
+        self.room.remove()
         return _in_words(code)
+
+    def _has_ended(self, seconds: float) -> bool:
+        return bool(select.select([self._pidfd], [], [], seconds)[0])
+
+
+def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what of `environment` a child may know."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _PASSED or name.startswith(_PASSED_PREFIXES)
+    }
 
 
 def _in_words(code: int) -> str:
     if code < 0:
         return f"was ended by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"
-
-
-class LastWords(threading.Thread):
-    """Passes a child's standard error on to the log and remembers the last lines."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        super().__init__(name="child-stderr", daemon=True)
-        self._pipe = pipe
-        self._lines: deque[str] = deque(maxlen=_LAST_LINES)
-        self.secrets: frozenset[str] = frozenset()
-
-    def run(self) -> None:
-        """Read lines until nobody holds the other end."""
-        while raw := self._pipe.readline(_MAX_LINE):
-            line = without(self.secrets, raw.decode(errors="replace").rstrip())
-            if line:
-                self._lines.append(line)
-                _LOGGER.warning("%s", line)
-
-    def text(self) -> str:
-        """Return the last lines as one."""
-        return " | ".join(tuple(self._lines))
-
-    def finish(self) -> None:
-        """Read what is left and close the pipe; a stray grandchild may hold it a little longer."""
-        self.join(_GRACE)
-        if not self.is_alive():
-            self._pipe.close()
-
-
-def personal_values(volumes: Iterable[Volume]) -> frozenset[str]:
-    """Return the texts in the volumes' attributes that tell who somebody is."""
-    texts = {
-        value
-        for volume in volumes
-        for keyword, values in volume.attributes.items()
-        if keyword.startswith(_PERSONAL)
-        for value in values
-        if isinstance(value, str)
-    }
-    parts = {part for text in texts for part in (text, *text.replace("=", "^").split("^"))}
-    return frozenset(part for part in parts if len(part) >= _SHORTEST_PERSONAL)
-
-
-def without(secrets: frozenset[str], text: str) -> str:
-    """Return `text` with each of `secrets` blanked out, the longest first."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text

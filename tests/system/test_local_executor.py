@@ -23,7 +23,6 @@ from appliance.core.errors import (
     TransientPipelineError,
 )
 from appliance.jobs.local import LocalExecutor, Outcome, Task
-from appliance.jobs.memory import resident_bytes
 from appliance.jobs.options import PipelineOptions
 from tests.jobs_world import arm
 from tests.volumes import volume
@@ -301,8 +300,3 @@ def test_a_child_does_not_survive_its_parent(tmp_path: Path) -> None:
         assert is_running(pid)
         parent.kill()
     wait_for(lambda: not is_running(pid))
-
-
-def test_memory_of_a_group_is_counted() -> None:
-    assert resident_bytes(os.getpgid(0)) > 10 * MIB
-    assert resident_bytes(2**22 + 1) == 0

@@ -99,24 +99,57 @@ def test_a_device_that_is_none_is_an_error() -> None:
     ("wanted", "free", "expected"),
     [
         ("auto", {}, "cpu"),
-        ("auto", {0: 1 * 10**9}, "cpu"),
-        ("auto", {0: 7 * 10**9, 1: 9 * 10**9}, "cuda:1"),
-        ("cuda", {0: 7 * 10**9, 1: 9 * 10**9}, "cuda:1"),
-        ("cuda:0", {0: 7 * 10**9, 1: 9 * 10**9}, "cuda:0"),
-        ("cpu", {0: 9 * 10**9}, "cpu"),
+        ("auto", {0: 7, 1: 9}, "cuda:1"),
+        ("cuda", {0: 7, 1: 9}, "cuda:1"),
+        ("cuda:0", {0: 7, 1: 9}, "cuda:0"),
+        ("cpu", {0: 9}, "cpu"),
     ],
 )
 def test_the_device_with_the_most_free_memory_is_taken(
     monkeypatch: pytest.MonkeyPatch, wanted: str, free: dict[int, int], expected: str
 ) -> None:
-    monkeypatch.setattr(device, "_free_memory", lambda: free)
+    have(monkeypatch, {index: (gigabytes, 12) for index, gigabytes in free.items()})
     assert device.choose(wanted, BRAIN) == expected
+
+
+def have(monkeypatch: pytest.MonkeyPatch, gpus: dict[int, tuple[int, int]]) -> None:
+    """Let there be these GPUs, with gigabytes free and in all."""
+    sizes = {index: (free * 10**9, total * 10**9) for index, (free, total) in gpus.items()}
+    monkeypatch.setattr(device, "_memory", lambda: sizes)
+
+
+def test_a_gpu_that_is_too_small_even_when_empty_is_as_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    have(monkeypatch, {0: (4, 4)})
+    assert device.choose("auto", BRAIN) == "cpu"
+
+
+@pytest.mark.parametrize("wanted", ["auto", "cuda", "cuda:0"])
+def test_a_gpu_that_others_hold_is_full_and_says_by_how_much(
+    monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    have(monkeypatch, {0: (4, 12)})
+    with pytest.raises(device.GpuFull, match="it needs 6 GB of a GPU; cuda:0 has 4 GB") as full:
+        device.choose(wanted, BRAIN)
+    assert full.value.lacking == 2 * 10**9
+
+
+def test_what_earlier_runs_took_is_asked_for_but_never_more_than_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    have(monkeypatch, {0: (9, 10)})
+    assert device.choose("auto", BRAIN, 9 * 10**9) == "cuda:0"
+    assert device.choose("auto", BRAIN, 99 * 10**9) == "cuda:0"
+    have(monkeypatch, {0: (7, 10)})
+    with pytest.raises(device.GpuFull):
+        device.choose("auto", BRAIN, 8 * 10**9)
 
 
 @pytest.mark.parametrize("wanted", ["cuda", "cuda:1"])
 def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error(
     monkeypatch: pytest.MonkeyPatch, wanted: str
 ) -> None:
-    monkeypatch.setattr(device, "_free_memory", lambda: {0: 2 * 10**9})
-    with pytest.raises(ConfigError, match="needs a GPU with 6 GB free; there is"):
+    have(monkeypatch, {0: (2, 2)})
+    with pytest.raises(ConfigError, match="needs a GPU with 6 GB; there is"):
         device.choose(wanted, BRAIN)

@@ -34,11 +34,13 @@ from appliance.core.model import (
     Side,
 )
 from pipelines.base import PipelineOutput
+from pipelines.sandbox.enclosure import Isolation
 from pipelines.volume import FrameRef, LabelMap, Volume
 from pipelines.wire import (
     BrokenChannel,
     Channel,
     Done,
+    Enclosed,
     Failed,
     Infer,
     Load,
@@ -195,17 +197,19 @@ def test_every_kind_of_message_travels(ends: tuple[Channel, Channel]) -> None:
         result=PipelineResult(findings=(), segments=(), features=()), label_map=labels
     )
     for message in (
+        Enclosed(isolation=Isolation(parts=("seccomp",), lacking={"landlock": "not here"})),
         Load(device="auto"),
-        Ready(device="cuda:0", seconds=1.5),
+        Ready(device="cuda:0", seconds=1.5, gpu_memory=7),
         Progress(fraction=0.5, text="half"),
         Failed(error="InputRefused", text="a knee", ends=False),
+        Failed(error="GpuFull", text="7", ends=True, is_gpu_full=True, gpu_lacking=7),
     ):
         assert through(ends, message) == message
     infer = through(ends, infer_of({"image": volume()}))
     assert isinstance(infer, Infer)
     assert infer.run_uid == "2.25.7"
     np.testing.assert_array_equal(infer.volumes["image"].array, volume().array)
-    done = through(ends, Done(output=output, seconds=0.25))
+    done = through(ends, Done(output=output, seconds=0.25, gpu_memory=0))
     assert isinstance(done, Done)
     assert done.output.result == output.result
     assert done.output.label_map is not None

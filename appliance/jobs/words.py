@@ -1,0 +1,101 @@
+"""What a child writes to standard error: passed on, within bounds, without who the patient is."""
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable
+from typing import IO
+
+from pipelines.volume import Volume
+
+_LOGGER = logging.getLogger("pipelines.child")
+_LAST_LINES = 5
+_MAX_LINE = 400  # characters that are kept of a line
+_BLOCK = 1 << 16  # bytes
+_MOST_LINES = 500  # lines of one run that go on to the log
+_GRACE = 2.0  # seconds
+
+# Attributes whose values never stand in a log or an error, whatever a pipeline prints.
+_PERSONAL = (
+    "Patient", "OtherPatient", "IssuerOfPatient", "AccessionNumber", "ReferringPhysician",
+    "PerformingPhysician", "PhysiciansOfRecord", "OperatorsName", "RequestingPhysician",
+    "InstitutionName", "InstitutionAddress", "ResponsiblePerson",
+)  # fmt: skip
+_SHORTEST_PERSONAL = 3  # "M" or "42" would blank out half of every line
+
+
+class LastWords(threading.Thread):
+    """Passes a child's standard error on to the log and remembers the last lines.
+
+    It always reads, so that the child never waits, and keeps little, so that a child which
+    writes without end costs time alone.
+    """
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        super().__init__(name="child-stderr", daemon=True)
+        self._pipe = pipe
+        self._lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self._secrets: frozenset[str] = frozenset()
+        self._latest: frozenset[str] = frozenset()
+        self._left = _MOST_LINES
+
+    def begin(self, volumes: Iterable[Volume]) -> None:
+        """A run begins, on these volumes: blank out what they say of the patient."""
+        values = personal_values(volumes)
+        # Words of the run before may still be on their way.
+        self._secrets, self._latest = self._latest | values, values
+        self._left = _MOST_LINES
+
+    def run(self) -> None:
+        """Read until nobody holds the other end."""
+        rest = b""
+        while block := os.read(self._pipe.fileno(), _BLOCK):
+            *lines, rest = (rest + block).split(b"\n")
+            if len(rest) > _BLOCK:
+                lines, rest = [*lines, rest], b""
+            for line in lines if self._left else lines[-_LAST_LINES:]:
+                self._take(line)
+        self._take(rest)
+
+    def _take(self, raw: bytes) -> None:
+        line = without(self._secrets, raw.decode(errors="replace").rstrip())[:_MAX_LINE]
+        if not line:
+            return
+        self._lines.append(line)
+        if self._left:
+            self._left -= 1
+            _LOGGER.warning("%s", line)
+            if not self._left:
+                _LOGGER.warning("the rest of what this run writes is not logged")
+
+    def text(self) -> str:
+        """Return the last lines as one."""
+        return " | ".join(tuple(self._lines))
+
+    def finish(self) -> None:
+        """Read what is left and close the pipe; a stray grandchild may hold it a little longer."""
+        self.join(_GRACE)
+        if not self.is_alive():
+            self._pipe.close()
+
+
+def personal_values(volumes: Iterable[Volume]) -> frozenset[str]:
+    """Return the texts in the volumes' attributes that tell who somebody is."""
+    texts = {
+        value
+        for volume in volumes
+        for keyword, values in volume.attributes.items()
+        if keyword.startswith(_PERSONAL)
+        for value in values
+        if isinstance(value, str)
+    }
+    parts = {part for text in texts for part in (text, *text.replace("=", "^").split("^"))}
+    return frozenset(part for part in parts if len(part) >= _SHORTEST_PERSONAL)
+
+
+def without(secrets: frozenset[str], text: str) -> str:
+    """Return `text` with each of `secrets` blanked out, the longest first."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
