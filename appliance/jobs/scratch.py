@@ -1,6 +1,6 @@
 """Folders for children: what they may write, and what they are lent to read.
 
-    PARENT/TOKEN/            of one executor; locked while it lives
+    PARENT/tmp…/             of one executor; locked while it lives
         N/input/run/I/       the files of a run's inputs, which the child cannot change
         N/work/              all that the child may write: HOME, TMPDIR
         N/work/run-…/        the scratch folder of one run
@@ -25,28 +25,36 @@ class Scratch:
     """The folders of one executor, under `parent` or where temporary files go."""
 
     def __init__(self, parent: Path | None) -> None:
-        if parent is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="appliance-"))
-            self._lock = _lock(self._folder)
-        else:
-            parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            held = _lock(parent)  # so that nobody sweeps what is not locked yet
-            try:
-                sweep(parent)
-                self._folder = Path(tempfile.mkdtemp(dir=parent))
-                self._lock = _lock(self._folder)
-            finally:
-                os.close(held)
+        self._parent = parent
+        self._held: tuple[Path, int] | None = None  # the folder, and the lock on it
         self._numbers = itertools.count(1)
+        if parent is not None:
+            parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with _locked(parent):
+                sweep(parent)
 
     def room(self) -> "Room":
         """Return new folders for one child."""
-        return Room(self._folder / str(next(self._numbers)))
+        if self._held is None:
+            self._held = _own(self._parent)
+        return Room(self._held[0] / str(next(self._numbers)))
 
     def close(self) -> None:
         """Remove all of it; no child may run any more."""
-        remove(self._folder)
-        os.close(self._lock)
+        if self._held is not None:
+            folder, lock = self._held
+            self._held = None
+            remove(folder)
+            os.close(lock)
+
+
+def _own(parent: Path | None) -> tuple[Path, int]:
+    if parent is None:
+        folder = Path(tempfile.mkdtemp(prefix="appliance-"))
+        return folder, _lock(folder)
+    with _locked(parent):  # nobody sweeps what is not locked yet
+        folder = Path(tempfile.mkdtemp(dir=parent))
+        return folder, _lock(folder)
 
 
 class Room:
@@ -104,7 +112,7 @@ def _link(path: Path, link: Path) -> None:
 
 
 def sweep(parent: Path) -> None:
-    """Remove the folders in `parent` of executors that do not run any more."""
+    """Remove the folders in `parent`, which is locked, of executors that run no more."""
     for folder in parent.iterdir():
         try:
             held = _lock(folder, fcntl.LOCK_NB)
@@ -121,6 +129,15 @@ def remove(folder: Path) -> None:
             if not (Path(path) / name).is_symlink():
                 (Path(path) / name).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = _lock(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _lock(folder: Path, how: int = 0) -> int:

@@ -36,10 +36,27 @@ class PipelineSettings(Document):
         gt=timedelta(0),
         description="Time after which a run is stopped and tried again.",
     )
+    hang: Duration = Field(
+        default=timedelta(minutes=2),
+        gt=timedelta(0),
+        description="Time without progress and without use of the CPU after which a run counts as "
+        "hung: it is stopped and tried again.",
+    )
     memory: Size = Field(
         default=8 * 10**9,
         ge=10**8,
-        description="Main memory (resident) above which a run is stopped.",
+        description="Main memory (resident), with what it started, above which a run is stopped.",
+    )
+    gpu_memory: Size | None = Field(
+        default=None,
+        ge=10**8,
+        description="Memory of a GPU that PyTorch may take. Without it, all there is.",
+    )
+    processes: int = Field(
+        default=64,
+        ge=1,
+        le=10_000,
+        description="Processes at once above which a run is stopped.",
     )
     parameters: dict[str, bool | int | float | str] = Field(
         default_factory=dict,
@@ -147,6 +164,12 @@ class JobSettings(Document):
         ge=1,
         le=100,
         description="Pipelines whose models stay loaded; the least recently used one makes room.",
+    )
+    warm_memory: Size | None = Field(
+        default=None,
+        ge=10**8,
+        description="Main memory that loaded models and the run of one may take together; the "
+        "least recently used ones make room. Without it, six tenths of the machine's.",
     )
     retry_first: Duration = Field(
         default=timedelta(seconds=10),

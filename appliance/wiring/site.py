@@ -35,6 +35,7 @@ class Folders:
     results: Path
     secrets: Path
     run: Path
+    scratch: Path  # what pipelines write; nothing in it outlives the worker
     tallies: Path
 
 
@@ -143,6 +144,7 @@ def folders_of(settings: Settings) -> Folders:
         results=data / "results",
         secrets=data / "secrets",
         run=data / "run",
+        scratch=data / "scratch",
         tallies=data / "tallies",
     )
 

@@ -23,7 +23,12 @@ _IDLE = timedelta(seconds=1)
 def build(site: Site, stop: Stop) -> Service:
     """Return the role; no model is loaded yet."""
     options = worker_options(site)
-    executor = LocalExecutor(warm_children=site.settings.jobs.warm_pipelines, clock=site.clock)
+    executor = LocalExecutor(
+        warm_children=site.settings.jobs.warm_pipelines,
+        warm_memory=site.settings.jobs.warm_memory,
+        clock=site.clock,
+        scratch=site.folders.scratch,
+    )
     tools = Tools(
         options=options,
         store=site.store,
@@ -55,7 +60,10 @@ def worker_options(site: Site) -> WorkerOptions:
                 folder=catalogue[name].folder,
                 device=pipeline.device,
                 timeout=pipeline.timeout,
+                hang=pipeline.hang,
                 memory=pipeline.memory,
+                gpu_memory=pipeline.gpu_memory,
+                processes=pipeline.processes,
                 parameters=pipeline.parameters,
             )
             for name, pipeline in settings.pipelines.items()

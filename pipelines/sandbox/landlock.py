@@ -6,7 +6,7 @@ takes something away again.
 
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.sandbox.kernel import Refused, call
@@ -43,8 +43,8 @@ def restrict(
     """Let this process read, write and use these files and folders alone, and no TCP.
 
     `writable` may be read too. Where the kernel can (version 6), signals to processes outside and
-    abstract Unix sockets of others end here. Names that are not there are passed over. The process
-    must have given up new privileges. Raises Refused.
+    abstract Unix sockets of others end here. What this user cannot reach is passed over. The
+    process must have given up new privileges. Raises Refused.
     """
     known = version()
     if known < OLDEST:
@@ -73,16 +73,15 @@ def _create(known: int, handled: int) -> int:
 
 
 def _allow(ruleset: int, paths: Iterable[Path], rights: int) -> None:
-    for path in _there(paths):
-        allowed = rights if path.is_dir() else rights & _OF_FILES
-        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    for path in dict.fromkeys(paths):
         try:
+            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue  # not there, or not for this user anyhow
+        try:
+            allowed = rights if path.is_dir() else rights & _OF_FILES
             # struct landlock_path_beneath_attr, packed: allowed_access, parent_fd
             rule = struct.pack("=Qi", allowed, descriptor)
             call("landlock_add_rule", ruleset, _RULE_PATH_BENEATH, rule, 0)
         finally:
             os.close(descriptor)
-
-
-def _there(paths: Iterable[Path]) -> Sequence[Path]:
-    return [path for path in dict.fromkeys(paths) if path.exists()]
