@@ -23,6 +23,7 @@ from appliance.core.ports import Role
 from appliance.jobs.attempt import Tools
 from appliance.jobs.local import LocalExecutor
 from appliance.jobs.options import PipelineOptions, WorkerOptions
+from appliance.jobs.phases import Executor
 from appliance.jobs.worker import Worker
 from pipelines.manifest import digest
 from results_store.commands import NewRun
@@ -65,12 +66,17 @@ class World:
     """
 
     def __init__(
-        self, folder: Path, *, new: bool = True, executor: LocalExecutor | None = None
+        self,
+        folder: Path,
+        *,
+        new: bool = True,
+        executor: Executor | None = None,
+        url: str | None = None,
     ) -> None:
         self.folder = folder
         self.clock = SystemClock()
         self.wakes = Wakes()
-        options = StoreOptions(url=f"sqlite:///{folder}/store.db")
+        options = StoreOptions(url=url or f"sqlite:///{folder}/store.db")
         if new:
             migrate(options)
         self.store: Store = open_store(options, self.clock)

@@ -20,13 +20,18 @@ _FAST = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_c
 class PostgresServer:
     """Makes databases, each from a template, and drops them."""
 
-    def __init__(self, port: int, user: str) -> None:
+    def __init__(self, port: int, user: str, folder: Path) -> None:
         self._port = port
         self._user = user
+        self._folder = folder
         self._numbers = itertools.count(1)
 
     def url(self, database: str) -> str:
         return f"postgresql://{self._user}@127.0.0.1:{self._port}/{database}"
+
+    def socket_url(self, database: str) -> str:
+        """Return the address by the server's Unix socket, which needs no network."""
+        return f"postgresql://{self._user}@/{database}?host={self._folder}&port={self._port}"
 
     def create(self, template: str = "template0") -> str:
         """Return the name of a new database, a copy of `template`."""
@@ -58,7 +63,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         log = folder / "log"
         _call(user, tools / "pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start")
         try:
-            yield PostgresServer(port, "test")
+            yield PostgresServer(port, "test", folder)
         finally:
             _call(user, tools / "pg_ctl", "-D", data, "-m", "immediate", "stop")
     finally:

@@ -142,8 +142,38 @@ class RouteSettings(Document):
     )
 
 
+class ClusterSettings(Document):
+    """A Ray cluster that runs the pipelines. Needs the extra ray."""
+
+    address: str = Field(
+        description="Its head as host:port, or auto for the cluster that this host belongs to. "
+        "Whoever reaches a Ray cluster can run code on it: keep it in a network of its own.",
+        pattern=r"auto|[^\s/]+:\d{1,5}",
+    )
+    node_address: str | None = Field(
+        default=None,
+        description="This host's address in the cluster's network, where it has several.",
+    )
+    cpus: float = Field(default=1.0, gt=0, description="CPUs that one warm pipeline takes.")
+    gpus: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Part of a GPU that a warm pipeline takes, if it uses one; 0.25 lets four "
+        "share it.",
+    )
+
+
 class JobSettings(Document):
     """The queue and its workers."""
+
+    executor: Literal["local", "ray"] = Field(
+        default="local",
+        description="Where pipelines run: on this host, or on the nodes of a Ray cluster.",
+    )
+    cluster: ClusterSettings | None = Field(
+        default=None, description="The cluster of executor: ray."
+    )
 
     lease: Duration = Field(
         default=timedelta(seconds=60),
@@ -181,6 +211,12 @@ class JobSettings(Document):
         gt=timedelta(0),
         description="Longest delay between attempts.",
     )
+
+    @model_validator(mode="after")
+    def _cluster_where_it_is_used(self) -> Self:
+        if (self.executor == "ray") != (self.cluster is not None):
+            raise mistakes_at((("cluster",), "belongs to executor: ray, which needs it"))
+        return self
 
     @property
     def backoff(self) -> Backoff:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from appliance.core.ports import Role
 from appliance.intake.patient import patient_key
 from appliance.jobs.attempt import Tools
+from appliance.jobs.cluster import ClusterOptions, RayExecutor
 from appliance.jobs.local import LocalExecutor
 from appliance.jobs.options import PipelineOptions, WorkerOptions
 from appliance.jobs.worker import Worker
@@ -23,12 +24,7 @@ _IDLE = timedelta(seconds=1)
 def build(site: Site, stop: Stop) -> Service:
     """Return the role; no model is loaded yet."""
     options = worker_options(site)
-    executor = LocalExecutor(
-        warm_children=site.settings.jobs.warm_pipelines,
-        warm_memory=site.settings.jobs.warm_memory,
-        clock=site.clock,
-        scratch=site.folders.scratch,
-    )
+    executor = _executor(site)
     tools = Tools(
         options=options,
         store=site.store,
@@ -46,6 +42,24 @@ def build(site: Site, stop: Stop) -> Service:
         close=executor.close,
         longest_step=2 * longest + timedelta(minutes=10),
     )
+
+
+def _executor(site: Site) -> LocalExecutor | RayExecutor:
+    jobs = site.settings.jobs
+    if jobs.cluster is None:
+        return LocalExecutor(
+            warm_children=jobs.warm_pipelines,
+            warm_memory=jobs.warm_memory,
+            clock=site.clock,
+            scratch=site.folders.scratch,
+        )
+    options = ClusterOptions(
+        address=jobs.cluster.address,
+        node_address=jobs.cluster.node_address,
+        cpus=jobs.cluster.cpus,
+        gpus=jobs.cluster.gpus,
+    )
+    return RayExecutor(options, warm_children=jobs.warm_pipelines, clock=site.clock)
 
 
 def worker_options(site: Site) -> WorkerOptions:

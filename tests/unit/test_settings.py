@@ -198,3 +198,8 @@ def test_settings_can_not_be_changed() -> None:
 )
 def test_a_wrong_type_is_told_in_the_words_of_the_file(text: str, told: str) -> None:
     assert told in only_problem(text)
+
+
+def test_a_cluster_belongs_to_its_executor() -> None:
+    told = problems(WHOLE + "jobs: {executor: ray}\n")
+    assert "jobs.cluster: belongs to executor: ray, which needs it" in told[0]
