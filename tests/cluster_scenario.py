@@ -32,16 +32,12 @@ def loopback_up() -> None:
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
 
 
-def busy_node(cluster: Any) -> Any:
-    """Return the node on which the slow pipeline's actor has its CPU."""
+def busy_nodes(cluster: Any) -> list[Any]:
+    """Return the nodes on which an actor has the CPU."""
     import ray  # noqa: PLC0415, only in a process that has a cluster
 
-    while True:
-        free = ray._private.state.available_resources_per_node()
-        for node in cluster.worker_nodes:
-            if not free.get(node.node_id, {"CPU": 1.0}).get("CPU"):
-                return node
-        time.sleep(0.05)
+    free = ray._private.state.available_resources_per_node()
+    return [one for one in cluster.worker_nodes if not free.get(one.node_id, {}).get("CPU")]
 
 
 def main(folder: Path, url: str) -> dict[str, object]:
@@ -86,12 +82,14 @@ def first_runs(world: World, worker: Worker) -> dict[str, object]:
 
 
 def node_that_dies(world: World, worker: Worker, cluster: Any) -> dict[str, object]:
-    job = world.submit(TROUBLE, "slow")
+    before = busy_nodes(cluster)
+    job = world.submit(TROUBLE, "long")
 
     def remove() -> None:
-        while world.store.jobs.get(job.job_id).phase != "slow":
+        while world.store.jobs.get(job.job_id).phase != "long":
             time.sleep(0.02)
-        cluster.remove_node(busy_node(cluster), allow_graceful=False)
+        [its] = [node for node in busy_nodes(cluster) if node not in before]
+        cluster.remove_node(its, allow_graceful=False)
 
     killer = threading.Thread(target=remove)
     killer.start()

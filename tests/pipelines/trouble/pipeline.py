@@ -31,6 +31,7 @@ class Trouble:
             "transient": transient,
             "talk": talk,
             "slow": slow,
+            "long": long,
         }
 
     def load(self, device: str) -> None:
@@ -109,4 +110,10 @@ def talk(study: PipelineInput) -> None:
 def slow(study: PipelineInput) -> None:
     for step in range(10):
         study.progress(step / 10, "slow")
+        time.sleep(0.1)
+
+
+def long(study: PipelineInput) -> None:
+    for step in range(80):
+        study.progress(step / 80, "long")
         time.sleep(0.1)
