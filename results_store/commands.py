@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.errors import IllegalTransition, StaleClaim
 from appliance.core.model import (
+    COHORT,
     Claim,
     Delivery,
     Job,
@@ -59,6 +60,15 @@ class CompletedRun:
     patient_key: str | None  # as the images had it
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedRun:
+    """A run that gave no result: how it ended, and why."""
+
+    event: JobEvent  # REFUSE or FAIL_PERMANENT
+    reason: str
+    seconds: dict[str, float]
+
+
 class Commands:
     """Submit, complete, resubmit, cancel, retry, resend."""
 
@@ -88,6 +98,42 @@ class Commands:
         crash_point(CrashPoint.QUEUE_AFTER_COMMIT)
         return jobs
 
+    def next_run_uid(self, study_uid: str, route: str, pipeline: str, digest: str) -> str:
+        """Return the UID of the run that `record_run` would record next."""
+        with self._database.read() as connection:
+            number = _next_number(connection, _same(study_uid, route, pipeline))
+        return uid_from_name(study_uid, route, pipeline, digest, str(number))
+
+    def record_run(
+        self,
+        study_uid: str,
+        route: str,
+        run: NewRun,
+        ending: CompletedRun | EndedRun,
+        worker: str,
+        now: datetime,
+    ) -> Job:
+        """Return a run that nobody queued, with its ending: all of it in one transaction.
+
+        For runs beside the queue, on images that are not here: no worker ever sees it waiting. It
+        supersedes the newest result of the same route, pipeline and study.
+        """
+        with self._database.write() as connection:
+            job_id = _supersede(connection, study_uid, route, run, now)
+            row = lock_job(connection, job_id)
+            claimed = {"worker": worker, "attempt": 1, "started_at": run.run_after}
+            move_job(connection, row, JobEvent.CLAIM, now=now, values=claimed)
+            row = lock_job(connection, job_id)
+            if isinstance(ending, CompletedRun):
+                _finish(connection, row, ending, now)
+                save_result(connection, job_id, ending.result)
+            else:
+                values = {"worker": None, "finished_at": now, "seconds": ending.seconds}
+                move_job(
+                    connection, row, ending.event, now=now, reason=ending.reason, values=values
+                )
+            return read_job(connection, job_id)
+
     def complete_run(self, claim: Claim, completed: CompletedRun, now: datetime) -> None:
         """Make the result true: result, objects, job DONE and outbox in one transaction.
 
@@ -115,6 +161,7 @@ class Commands:
         """
         with self._database.write() as connection:
             row = lock_job(connection, job_id)
+            _check_received(row)
             hold_route(connection, row.study_instance_uid, row.route, now)
             _check_resubmit(connection, row)
             newest = _newest(connection, _same_as(row), (JobState.DONE,))
@@ -152,6 +199,7 @@ class Commands:
             values |= {"finished_at": None, "started_at": None, "run_after": now, "progress": 0.0}
         with self._database.write() as connection:
             row = lock_job(connection, job_id)
+            _check_received(row)
             newest = _newest(connection, _same_as(row), tuple(JobState))
             if event is JobEvent.RETRY and newest != job_id:
                 raise IllegalTransition(f"job {newest} is a later run of the same pipeline")
@@ -189,6 +237,10 @@ def _same(study_uid: str, route: str, pipeline: str) -> tuple[ColumnElement[bool
     return tuple(job.c[name] == value for name, value in wanted.items())
 
 
+def _next_number(connection: Connection, same: Sequence[ColumnElement[bool]]) -> int:
+    return 1 + (connection.scalar(select(func.max(job.c.run_number)).where(*same)) or 0)
+
+
 def _queue(
     connection: Connection,
     study_uid: str,
@@ -198,8 +250,7 @@ def _queue(
     supersedes: int | None,
     now: datetime,
 ) -> int:
-    query = select(func.max(job.c.run_number)).where(*_same(study_uid, route, run.pipeline))
-    run_number = 1 + (connection.scalar(query) or 0)
+    run_number = _next_number(connection, _same(study_uid, route, run.pipeline))
     names = (study_uid, route, run.pipeline, run.pipeline_digest, str(run_number))
     statement = job.insert().values(
         run_uid=uid_from_name(*names),
@@ -253,6 +304,14 @@ def _finish(connection: Connection, row: Row[Any], completed: CompletedRun, now:
     }
     if not move_job(connection, row, JobEvent.COMPLETE, now=now, values=values):
         raise StaleClaim(f"job {row.id} was taken from {row.worker}")
+
+
+def _check_received(row: Row[Any]) -> None:
+    if row.route.startswith(COHORT):
+        raise IllegalTransition(
+            f"job {row.id} is of a cohort, whose images are not here; "
+            "run that again with `appliance pipeline run`"
+        )
 
 
 def _check_resubmit(connection: Connection, row: Row[Any]) -> None:

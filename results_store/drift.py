@@ -9,6 +9,7 @@ from appliance.core.errors import StoreError
 from appliance.core.model import DriftPoint
 from appliance.core.states import JobState
 from results_store.engine import Database, insert_if_absent
+from results_store.job_rows import asked_by_routes
 from results_store.rows import pick
 from results_store.schema.outcome import feature as feature_table
 from results_store.schema.queue import job
@@ -50,7 +51,8 @@ class Drift:
     ) -> tuple[FeatureRow, ...]:
         """Return the features of runs that are done, by the study's arrival: since ≤ t < until.
 
-        A run that a newer one superseded does not count, or the study would count twice.
+        A run that a newer one superseded does not count, or the study would count twice; nor does
+        one of a cohort, whose studies somebody chose.
         """
         newer = job.alias("newer")
         query = (
@@ -64,7 +66,7 @@ class Drift:
             )
             .join(job, feature_table.c.job_id == job.c.id)
             .join(study, job.c.study_instance_uid == study.c.study_instance_uid)
-            .where(job.c.pipeline == pipeline, job.c.state == JobState.DONE)
+            .where(job.c.pipeline == pipeline, job.c.state == JobState.DONE, asked_by_routes())
             .where(study.c.first_received_at >= since, study.c.first_received_at < until)
             .where(~exists().where(newer.c.supersedes == job.c.id, newer.c.state == JobState.DONE))
             .order_by(study.c.first_received_at, feature_table.c.job_id, feature_table.c.position)

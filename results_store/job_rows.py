@@ -8,10 +8,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, select, update
 
 from appliance.core.errors import StaleClaim, StoreError
-from appliance.core.model import Claim, Job, JobInput, Priority
+from appliance.core.model import COHORT, Claim, Job, JobInput, Priority
 from appliance.core.states import JOB_TRANSITIONS, JobEvent, JobState, next_state
 from results_store.rows import pick
 from results_store.schema.queue import job, job_event, job_input
+
+
+def asked_by_routes() -> ColumnElement[bool]:
+    """Return what is true of every run but those of cohorts."""
+    return job.c.route.not_like(f"{COHORT}%")
 
 
 def read_jobs(connection: Connection, query: Select[Any]) -> tuple[Job, ...]:

@@ -12,7 +12,7 @@ from appliance.core.errors import StaleClaim
 from appliance.core.model import Claim, Job, Priority
 from appliance.core.states import JobEvent, JobState
 from results_store.engine import Database
-from results_store.job_rows import held_row, move_job, read_job, read_jobs
+from results_store.job_rows import asked_by_routes, held_row, move_job, read_job, read_jobs
 from results_store.schema.queue import job, job_event, job_send, pause
 
 _WAITING = (JobState.QUEUED, JobState.RETRYING)
@@ -149,9 +149,13 @@ class Jobs:
         with self._database.read() as connection:
             return read_jobs(connection, query)
 
-    def list(self, state: JobState | None = None, limit: int = 100) -> tuple[Job, ...]:
-        """Return jobs, newest first."""
+    def list(
+        self, state: JobState | None = None, limit: int = 100, *, cohorts: bool = True
+    ) -> tuple[Job, ...]:
+        """Return jobs, newest first; without `cohorts` only those that routes asked for."""
         query = select(job).order_by(job.c.id.desc()).limit(limit)
+        if not cohorts:
+            query = query.where(asked_by_routes())
         if state is not None:
             query = query.where(job.c.state == state)
         with self._database.read() as connection:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Row, func, select
+from sqlalchemy import Column, ColumnElement, Row, func, select
 
 from appliance.core.model import Door
 from results_store.engine import Database
+from results_store.job_rows import asked_by_routes
 from results_store.rows import pick
 from results_store.schema.outcome import delivery
 from results_store.schema.queue import job, study_route
@@ -87,15 +88,15 @@ class Overview:
         return self._by_state(study_route.c.state)
 
     def jobs(self) -> Mapping[str, int]:
-        """Return how many runs are in each state."""
-        return self._by_state(job.c.state)
+        """Return how many runs that routes asked for are in each state."""
+        return self._by_state(job.c.state, asked_by_routes())
 
     def deliveries(self) -> Mapping[str, int]:
         """Return how many deliveries are in each state."""
         return self._by_state(delivery.c.state)
 
-    def _by_state(self, state: Column[Any]) -> Mapping[str, int]:
-        query = select(state, func.count()).group_by(state).order_by(state)
+    def _by_state(self, state: Column[Any], *only: ColumnElement[bool]) -> Mapping[str, int]:
+        query = select(state, func.count()).where(*only).group_by(state).order_by(state)
         with self._database.read() as connection:
             return {str(name): int(number) for name, number in connection.execute(query)}
 

@@ -13,8 +13,7 @@ from results_store.schema.outcome import delivery, finding, measurement
 from results_store.schema.queue import job, study_route
 from results_store.schema.received import study
 from results_store.schema.said import feedback
-
-TEXT, NUMBER, COUNT, MOMENT, FLAG = "text", "number", "count", "moment", "flag"
+from results_store.tables import COUNT, FLAG, MOMENT, NUMBER, TEXT
 
 _JOB = {
     "job_id": COUNT,

@@ -180,6 +180,9 @@ class RouteDecision:
 
 # -- run ----------------------------------------------------------------------------------
 
+COHORT = "cohort:"
+"""Begins the route of a run that `appliance pipeline run` did on images that were not received."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobInput:
@@ -218,6 +221,11 @@ class Job:
     device: str | None
     seconds: Mapping[str, float]  # by phase
     inputs: tuple[JobInput, ...]
+
+    @property
+    def is_of_cohort(self) -> bool:
+        """Return whether no route asked for it, but a person with a list of studies."""
+        return self.route.startswith(COHORT)
 
     def claim(self) -> "Claim":
         """Return the fencing token of the attempt that runs now."""

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from pydicom import dcmread
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_partial
 
 from appliance.core import product
 from appliance.core.errors import BadInstance
@@ -48,6 +50,8 @@ IDENTITY = (
     "ContributingEquipmentSequence", "SpecificCharacterSet",
 )  # fmt: skip
 """Read too, for whose the image is; no attribute of rules."""
+
+_STUDY = tag_for_keyword("StudyInstanceUID") or 0
 
 # Everything that pydicom raises on what is no data set, or a broken one.
 _UNREADABLE = (
@@ -123,6 +127,13 @@ def read_header(path: Path, attributes: Iterable[str]) -> Header:
     with unreadable_is_bad():
         dataset = dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
         return header_of(_Decoded(dataset, names))
+
+
+def read_study_uid(path: Path) -> str:
+    """Return the file's Study Instance UID, quickly. Raises as read_header does."""
+    with unreadable_is_bad(), path.open("rb") as file:
+        dataset = read_partial(file, lambda tag, _vr, _length: tag > _STUDY, force=True)
+        return _uid(_Decoded(dataset, ()), "StudyInstanceUID")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pydantic import (
 
 from appliance.core.conditions import Condition, parse_condition
 from appliance.core.documents import KeyPath, mistakes_at
+from appliance.core.model import COHORT
 from appliance.core.uids import is_valid_uid
 from appliance.routing.contradictions import contradictions
 
@@ -168,6 +169,13 @@ def check_title(text: str) -> str:
     return text
 
 
+def check_route(text: str) -> str:
+    """Return `text` if it is a title, and no name of a cohort's runs. Raises ValueError."""
+    if text.startswith(COHORT):
+        raise ValueError(f"{text!r}: {COHORT} begins the name of a cohort; choose another")
+    return check_title(text)
+
+
 def check_absolute(path: Path) -> Path:
     """Return `path` if it does not depend on where the command was started. Raises ValueError."""
     if not path.is_absolute() or ".." in path.parts:
@@ -196,6 +204,7 @@ def check_list(items: tuple[str, ...]) -> tuple[str, ...]:
 
 Name = Annotated[str, AfterValidator(check_name)]
 Title = Annotated[str, AfterValidator(check_title)]
+RouteTitle = Annotated[str, AfterValidator(check_route)]
 Text = Annotated[str, StringConstraints(max_length=64)]
 AbsolutePath = Annotated[
     Path, AfterValidator(check_absolute), WithJsonSchema({"type": "string", "pattern": "^/"})

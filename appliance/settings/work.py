@@ -13,7 +13,7 @@ from appliance.settings.values import (
     AbsolutePath,
     Name,
     Names,
-    Title,
+    RouteTitle,
     When,
     check_list,
 )
@@ -109,7 +109,7 @@ class Send(Document):
 class RouteSettings(Document):
     """One rule: which studies, which pipelines, where the results go."""
 
-    name: Title = Field(description="What people call it; unique.")
+    name: RouteTitle = Field(description="What people call it; unique.")
     when: When = Field(description="What a series must be like. See Conditions.")
     complete: Complete = Field(
         default_factory=Complete, description="When the inputs count as complete."

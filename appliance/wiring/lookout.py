@@ -145,7 +145,7 @@ def _disk(site: Site) -> DiskLine:
 
 
 def _problems(store: Store) -> tuple[str, ...]:
-    failed = store.jobs.list(state=JobState.FAILED, limit=_PROBLEMS)
+    failed = store.jobs.list(state=JobState.FAILED, limit=_PROBLEMS, cohorts=False)
     stuck: Sequence[Delivery] = [
         delivery
         for state in (DeliveryState.FAILED, DeliveryState.HELD)
