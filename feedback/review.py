@@ -212,10 +212,13 @@ class Reviewer:
 
 
 def choose(jobs: Sequence[Job], job_id: int | None) -> Job | None:
-    """Return the run to show: the one asked for, else a newest one, with a result if any has."""
+    """Return the run to show: the one asked for, else a newest one, with a result if any has.
+
+    A cohort's run stands behind those that routes asked for.
+    """
     if job_id is not None:
         return next((job for job in jobs if job.job_id == job_id), None)
-    newest = newest_runs(jobs)
+    newest = sorted(newest_runs(jobs), key=lambda job: job.is_of_cohort)
     done = [job for job in newest if job.state is JobState.DONE]
     return next(iter(done or newest), None)
 

@@ -46,7 +46,7 @@ class Overview:
             study=study,
             banner=self._banners.of(self._store.studies.instances(uid)),
             status=of_study(
-                self._store.jobs.of_study(uid),
+                [job for job in self._store.jobs.of_study(uid) if not job.is_of_cohort],
                 self._store.routes.of_study(uid),
                 self._store.decisions.of_study(uid),
             ),

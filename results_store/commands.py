@@ -127,6 +127,7 @@ class Commands:
             if isinstance(ending, CompletedRun):
                 _finish(connection, row, ending, now)
                 save_result(connection, job_id, ending.result)
+                save_objects(connection, job_id, ending.objects)
             else:
                 values = {"worker": None, "finished_at": now, "seconds": ending.seconds}
                 move_job(

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,21 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from appliance.cli.common import EXIT_FAILED, add_group, console, errors, printable
+from appliance.cli.cohort import print_done, watching
+from appliance.cli.common import (
+    DEFAULT_CONFIG,
+    EXIT_FAILED,
+    ConfigOption,
+    add_group,
+    console,
+    errors,
+    printable,
+)
 from appliance.cli.trial_lines import FINE, print_report
+from appliance.trial.cohort import Ended
+from appliance.trial.listing import COLUMN, places
 from appliance.trial.template import checked_name, lay_out
+from appliance.wiring.cohort import CohortOptions, run_cohort
 from appliance.wiring.trial import check_pipeline, pipeline_folder
 from pipelines.specs import Kind
 
@@ -35,7 +48,7 @@ FolderArgument = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
     text = "Check a pipeline, lay out a new one, run one over a cohort."
-    add_group(app, "pipeline", text, (check_one, new_one))
+    add_group(app, "pipeline", text, (check_one, new_one, run_many))
 
 
 def check_one(
@@ -88,6 +101,52 @@ def new_one(
     command = shlex.join(("appliance", "pipeline", "check", str(folder), "--study", "STUDY"))
     console.print(f"Next: {command}", markup=False, soft_wrap=True)
     return 0
+
+
+def run_many(
+    pipeline: Annotated[str, typer.Argument(help="Its name in the settings, or its folder.")],
+    source: Annotated[
+        Path, typer.Argument(help="A folder of studies, or a list of folders.", exists=True)
+    ],
+    config: ConfigOption = DEFAULT_CONFIG,
+    *,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Needed: a cohort's results are never sent.")
+    ] = False,
+    out: Annotated[
+        Path, typer.Option(help="NAME.csv or NAME.parquet; without an ending, both.")
+    ] = Path("cohort"),
+    name: Annotated[
+        str, typer.Option(help="What the store calls the cohort; without it, as OUT is called.")
+    ] = "",
+    column: Annotated[str, typer.Option(help="Of a list in CSV: where the folders are.")] = COLUMN,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="With --resume: failed studies once more.")
+    ] = False,
+) -> int:
+    """Run a pipeline over many studies, in shadow; into the store and tables."""
+    if not shadow:
+        raise typer.BadParameter("a cohort runs in shadow alone: write --shadow")
+    if retry and not resume:
+        raise typer.BadParameter("--retry belongs to --resume")
+    try:
+        where = places(source, column)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    options = CohortOptions(
+        config=config, pipeline=pipeline, where=where, out=out, name=name, resume=resume,
+        retry=retry,
+    )  # fmt: skip
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing lives on
+    try:
+        with watching() as watcher:
+            done = run_cohort(options, watcher)
+    except KeyboardInterrupt:
+        errors.print("stopped; what is settled stays: go on with --resume")
+        return EXIT_FAILED
+    print_done(done)
+    return EXIT_FAILED if done.counts[Ended.FAILED.value] else 0
 
 
 @contextmanager

@@ -82,7 +82,9 @@ class Journal:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ApplianceError(f"{self._path}: another run is writing it; wait for its end") from None
+            raise ApplianceError(
+                f"{self._path}: another run is writing it; wait for its end"
+            ) from None
 
     def _read(self, heading: Heading) -> dict[str, Settled]:
         """Return what earlier runs settled; the last word on a study counts."""

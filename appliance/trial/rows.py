@@ -47,7 +47,9 @@ STUDIES: Fields = {
 }
 
 
-def measurement_rows(run: Mapping[str, Any], result: PipelineResult) -> tuple[Mapping[str, Any], ...]:
+def measurement_rows(
+    run: Mapping[str, Any], result: PipelineResult
+) -> tuple[Mapping[str, Any], ...]:
     """Return a row for each measurement; what was not measured has its row and reason too."""
     return tuple(
         {

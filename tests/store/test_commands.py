@@ -9,7 +9,7 @@ from appliance.core.errors import IllegalTransition, StaleClaim, StoreError
 from appliance.core.model import Measurement, PipelineResult
 from appliance.core.states import DeliveryState, JobEvent, JobState, RouteState
 from appliance.core.uids import uid_from_name
-from results_store.commands import CompletedRun
+from results_store.commands import CompletedRun, EndedRun
 from results_store.jobs import SendTo
 from results_store.store import Store
 from tests.store import world
@@ -184,3 +184,19 @@ def test_a_cancelled_jobs_worker_learns_it_and_commits_nothing(store: Store) -> 
     with pytest.raises(StaleClaim):
         store.commands.complete_run(claim, world.completed("1.9"), START)
     assert store.deliveries.list() == ()
+
+
+def test_a_run_beside_the_queue_is_recorded_whole(store: Store) -> None:
+    uid = store.commands.next_run_uid(world.STUDY, "cohort:pilot", "brain-mr", "d" * 64)
+    run = world.new_run(send=())
+    done = world.completed(uid)
+    first = store.commands.record_run(world.STUDY, "cohort:pilot", run, done, "me", START)
+    assert (first.run_uid, first.run_number, first.state) == (uid, 1, JobState.DONE)
+    moves = [(move.before, move.after) for move in store.jobs.log(first.job_id)]
+    assert moves == [(JobState.QUEUED, JobState.RUNNING), (JobState.RUNNING, JobState.DONE)]
+    refused = EndedRun(event=JobEvent.REFUSE, reason="a knee", seconds={"read": 1.0})
+    second = store.commands.record_run(world.STUDY, "cohort:pilot", run, refused, "me", START)
+    assert (second.run_number, second.supersedes) == (2, first.job_id)
+    assert (second.state, second.reason) == (JobState.REFUSED, "a knee")
+    with pytest.raises(IllegalTransition, match="is of a cohort"):
+        store.commands.resubmit(first.job_id, START)

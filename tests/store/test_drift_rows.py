@@ -6,6 +6,7 @@ import pytest
 
 from appliance.core.errors import StoreError
 from appliance.core.model import DriftPoint
+from appliance.core.states import JobState
 from results_store.store import Store
 from tests.store import world
 from tests.store.world import START, SteppedClock
@@ -58,6 +59,18 @@ def test_a_superseded_run_does_not_count_twice(store: Store) -> None:
     world.finish(store)
     rows = store.drift.feature_rows("brain-mr", START, START + DAY)
     assert {row.job_id for row in rows} == {second.job_id}
+
+
+def test_a_cohorts_run_does_not_count(store: Store) -> None:
+    world.submit(store)
+    first = world.finish(store)
+    done = world.completed("2.25.77")
+    run = world.new_run(send=())
+    of_cohort = store.commands.record_run(world.STUDY, "cohort:pilot", run, done, "me", START)
+    assert (of_cohort.state, of_cohort.supersedes) == (JobState.DONE, None)
+    assert store.results.features(of_cohort.job_id)
+    rows = store.drift.feature_rows("brain-mr", START, START + DAY)
+    assert {row.job_id for row in rows} == {first.job_id}
 
 
 def test_a_reference_period_has_one_meaning(store: Store, clock: SteppedClock) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 from pydicom import dcmread
 
 from appliance.core.model import Job
-from appliance.core.states import JobEvent
+from appliance.core.states import JobEvent, JobState
+from feedback.review import choose
 from results_store.indexing import Comparison
 from tests.web.world import (
     LEASE,
@@ -318,3 +319,11 @@ def test_the_search_finds_exactly_what_is_asked(
 def test_a_search_without_the_session_s_token_is_refused(reader: httpx.Client) -> None:
     asked = {"csrf": "0" * 64, "by": "accession_number", "text": "A0001"}
     assert reader.post("/search", data=asked).status_code == 403
+
+
+def test_a_cohorts_run_stands_behind_those_of_routes(job: Job) -> None:
+    of_cohort = replace(job, job_id=job.job_id + 1, route="cohort:pilot")
+    done = [replace(one, state=JobState.DONE) for one in (of_cohort, job)]
+    assert choose(done, None) == done[1]
+    assert choose(done, of_cohort.job_id) == done[0]
+    assert choose([done[0]], None) == done[0]
