@@ -24,7 +24,7 @@ def print_report(report: Report) -> None:
     _print(*_about(report.about))
     _print(*_study(report))
     if report.phases:
-        _print("", f"ran on {report.device}" if report.device else "ran")
+        _print("", f"ran {_where(report)}")
         show_rows(map(_phase_row, report.phases), columns=_PHASES, as_json=False)
     if report.findings:
         _print("")
@@ -64,6 +64,16 @@ def _study(report: Report) -> Iterator[str]:
         yield _line("" if reason.startswith(" ") else "input", reason)
     for name in study.left_out:
         yield _line("left out", name)
+
+
+def _where(report: Report) -> str:
+    if report.device is None:
+        return "in part"
+    if report.gaps:
+        return (
+            f"on {report.device}, NOT isolated: on this machine it could {', '.join(report.gaps)}"
+        )
+    return f"on {report.device}, isolated: no network, no writing outside its scratch folder"
 
 
 def _phase_row(line: PhaseLine) -> Mapping[str, object]:

@@ -91,6 +91,7 @@ class Check:
         report = replace(
             report,
             device=outcome.device,
+            gaps=outcome.gaps,
             findings=finding_lines(result.findings),
             notes=result.notes,
         )

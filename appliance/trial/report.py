@@ -93,13 +93,17 @@ class ObjectLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything. What a failure cut off is empty; `reason` says why, in plain words."""
+    """Everything. What a failure cut off is empty; `reason` says why, in plain words.
+
+    `gaps` is what the pipeline could have done on this machine for want of isolation.
+    """
 
     about: About
     ending: Ending
     reason: str = ""
     study: StudyLine | None = None
     device: str | None = None
+    gaps: tuple[str, ...] = ()
     phases: tuple[PhaseLine, ...] = ()
     findings: tuple[FindingLine, ...] = ()
     notes: tuple[str, ...] = ()

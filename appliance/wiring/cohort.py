@@ -8,7 +8,6 @@ from typing import Protocol
 
 from appliance.core.documents import suggest
 from appliance.core.errors import ConfigError
-from appliance.jobs.local import LocalExecutor
 from appliance.trial.cohort import Cohort, Ended, StudyDone
 from appliance.trial.journal import Heading, Journal, Settled
 from appliance.trial.listing import Listing, list_studies
@@ -16,7 +15,7 @@ from appliance.trial.rows import Target
 from appliance.trial.subject import Subject, subject_in
 from appliance.wiring.site import Site, lease_holder, open_site
 from appliance.wiring.trial import pipeline_folder
-from appliance.wiring.work import worker_options
+from appliance.wiring.work import executor_of, worker_options
 from pipelines.device import AUTO
 from pipelines.folders import SHIPPED
 
@@ -75,7 +74,7 @@ def run_cohort(options: CohortOptions, listener: Listener) -> CohortDone:
         )
         with (
             Journal(target.journal, heading, resume=options.resume) as journal,
-            closing(LocalExecutor(warm_children=1, clock=site.clock)) as executor,
+            closing(executor_of(site)) as executor,
         ):
             cohort = Cohort(
                 name=name,

@@ -24,7 +24,7 @@ _IDLE = timedelta(seconds=1)
 def build(site: Site, stop: Stop) -> Service:
     """Return the role; no model is loaded yet."""
     options = worker_options(site)
-    executor = _executor(site)
+    executor = executor_of(site)
     tools = Tools(
         options=options,
         store=site.store,
@@ -44,7 +44,8 @@ def build(site: Site, stop: Stop) -> Service:
     )
 
 
-def _executor(site: Site) -> LocalExecutor | RayExecutor:
+def executor_of(site: Site) -> LocalExecutor | RayExecutor:
+    """Return what runs pipelines, as the settings say; it has no child yet."""
     jobs = site.settings.jobs
     if jobs.cluster is None:
         return LocalExecutor(

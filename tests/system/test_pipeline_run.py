@@ -182,7 +182,7 @@ def test_what_may_pass_is_tried_once_more(
                 raise TransientPipelineError("the licence server did not answer")
             return super().run(task, **more)
 
-    monkeypatch.setattr("appliance.wiring.cohort.LocalExecutor", Flaky)
+    monkeypatch.setattr("appliance.wiring.work.LocalExecutor", Flaky)
     studies(tmp_path / "all", "t1")
     assert cohort(config, "trouble", tmp_path / "all", "--out", tmp_path / "r.csv") == 0
     assert len(tries) == 2
