@@ -13,7 +13,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 OUT ?= benchmarks/results
 BENCH ?=
 
-.PHONY: venv dev demo test test-model test-gpu faults check docs screenshot bench bench-receive bench-day install install-files install-venv clean
+.PHONY: venv dev demo test test-model test-gpu faults check docs screenshot bench bench-receive bench-day bench-pipelines bench-scale install install-files install-venv clean
 
 # Compiled on all cores, which pip does on one. A package's templates are no Python: no error.
 define install
@@ -87,6 +87,14 @@ bench-receive: dev
 # The peak hour of a large hospital, in five minutes; 20 GB of disk.
 bench-day: dev
 	$(BIN)/python -m benchmarks.day --out $(OUT)
+
+# Pipelines kept warm, beside a process for each job; the brain study by phase. Some ten minutes.
+bench-pipelines: dev
+	$(BIN)/python -m benchmarks.pipelines --out $(OUT)
+
+# A hospital group in a simulation: waits and costs (docs/SCALE.md).
+bench-scale: dev
+	$(BIN)/python -m benchmarks.scale --out $(OUT)
 
 # DESTDIR=… lays the files out elsewhere; ENABLE=1 enables the units.
 install:

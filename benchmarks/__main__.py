@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from benchmarks import day, disk, latency, memory, receive, study
+from benchmarks import day, disk, latency, memory, pipelines, receive
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     latency.run(out)
     day.run(out)
     receive.run(out, receive.full())
-    study.run(out)
+    pipelines.run(out)
 
 
 if __name__ == "__main__":

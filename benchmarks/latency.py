@@ -65,7 +65,7 @@ def run(out: Path, *, studies: int = 24, ways: tuple[str, ...] = WAYS) -> None:
     for way in ways:
         with (
             tempfile.TemporaryDirectory(dir=out) as scratch,
-            appliance(Path(scratch), _settings(Path(scratch), way)) as site,
+            appliance(Path(scratch), route_closed_by(Path(scratch), way)) as site,
         ):
             seconds[way] = measure(site, way, studies)
     print(f"seconds from the last needed image to the job queued, {studies} studies each")
@@ -77,7 +77,7 @@ def run(out: Path, *, studies: int = 24, ways: tuple[str, ...] = WAYS) -> None:
     report("latency", [], {"quiet_seconds": _QUIET, "seconds": seconds}, out)
 
 
-def _settings(folder: Path, way: str) -> dict[str, Any]:
+def route_closed_by(folder: Path, way: str) -> dict[str, Any]:
     made = settings(folder, free_port())
     made["receiver"] |= {"accept_unknown_peers": True}
     quiet = f"{_QUIET:.0f} s" if way == "quiet" else "10 min"
