@@ -61,7 +61,7 @@ class Workflow:
         """`listed` are the weight files whose hashes the manifest has, resolved."""
         self._config = config
         self._metadata = metadata
-        self._root = config.parent.parent
+        self._root = config.parent.parent.resolve()
         self._device = torch.device(device)
         self._listed = listed
         self._network: Any = None
@@ -70,7 +70,7 @@ class Workflow:
     def load(self) -> None:
         """Make the network and load its weights. Raises ConfigError and what the bundle raises."""
         if str(self._root) not in sys.path:
-            sys.path.insert(1, str(self._root))  # as MONAI does: a bundle's code is in `scripts`
+            sys.path.insert(0, str(self._root))  # a bundle's own code is its package `scripts`
         parser = self._parsed()
         missing = [key for key in _NEEDED if key not in parser]
         if missing or not any(key in parser for key in _RUNS):

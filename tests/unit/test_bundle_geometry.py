@@ -74,6 +74,22 @@ def test_in_a_multi_frame_object_too(storage: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(marked(tmp_path, series), by_frame(series))
 
 
+UPRIGHT = [storage for storage in STORAGES if storage != "oblique"]
+# Of an image whose first axis runs to the patient's right, the half at the left.
+LEFT_HALF = "$lambda x: x * (torch.arange(x.shape[1]) < x.shape[1] // 2)[:, None, None]"
+
+
+@pytest.mark.parametrize("storage", UPRIGHT)
+def test_the_bundle_is_told_where_left_is(storage: str, tmp_path: Path) -> None:
+    series = stored(tmp_path / "series", phantom(STORAGES[storage]))
+    half = transform("Lambdad", keys="image", func=LEFT_HALF)
+    written = config(
+        preprocessing={"_target_": "Compose", "transforms": [*LOAD, ORIENT, half, SCALE]}
+    )
+    # The box lies at the patient's left, the ball at the right.
+    np.testing.assert_array_equal(marked(tmp_path, series, written), by_frame(series) == 1)
+
+
 # What is left at the end, in the bundle's own orientation and not in the file's.
 NOT_INVERTED = {
     "class numbers": [SOFTMAX, ARGMAX],

@@ -1,5 +1,6 @@
 """A bundle stays loaded, runs again alike, says how far it is, and takes several series."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,6 +119,26 @@ def test_nothing_is_written_but_the_input_in_the_scratch_folder(tmp_path: Path) 
     loaded(folder).infer(given({"image": image()}, scratch=scratch(tmp_path, "1")))
     assert sorted(folder.rglob("*")) == before
     assert [path.name for path in (tmp_path / "1").iterdir()] == ["image.nii"]
+
+
+def test_a_bundle_brings_code_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("scripts", "scripts.turned"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    written = config()
+    written["preprocessing"]["transforms"].append({"_target_": "scripts.turned.Turned"})
+    folder = intensity_bundle(tmp_path / "b", written=written)
+    (folder / "scripts").mkdir()
+    (folder / "scripts" / "__init__.py").touch()
+    (folder / "scripts" / "turned.py").write_text(
+        "class Turned:\n"
+        "    def __call__(self, data):\n"
+        "        return {**data, 'image': 2 - data['image']}\n"
+    )
+    output = loaded(folder).infer(given({"image": image()}, scratch=scratch(tmp_path, "1")))
+    np.testing.assert_array_equal(labels(output), 2 - CLASSES)
+    for name in ("scripts", "scripts.turned"):
+        monkeypatch.delitem(sys.modules, name)
 
 
 # -- several series ------------------------------------------------------------------------
