@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.resample import Grid, cubic, linear, most_likely
+from pipelines.resample import Grid, cubic, linear, most_likely, nearest
 
 
 def grid(shape: tuple[int, int, int], offset: float = 0.0) -> Grid:
@@ -56,6 +56,26 @@ def test_labels_come_back_exactly_where_voxels_are_permuted_and_flipped() -> Non
     target = Grid(shape=(8, 6, 7), affine=affine)
     found = most_likely(probabilities(labels, 5), grid((6, 7, 8)), target)
     np.testing.assert_array_equal(found, labels[::-1].transpose(2, 0, 1))
+
+
+def test_class_numbers_come_back_exactly_too_whatever_was_rounded() -> None:
+    """An affine that went through a NIfTI file is one of 32 bits."""
+    labels = np.random.default_rng(1).integers(1, 5, (6, 7, 8), dtype=np.uint8)
+    affine = np.zeros((4, 4))
+    affine[0, 1], affine[1, 2], affine[2, 0], affine[3, 3] = -1.0, 1.0, 1.0, 1.0
+    affine[:3, 3] = (5.0 + 1e-5, -1e-5, 1e-5)
+    found = nearest(labels, grid((6, 7, 8)), Grid(shape=(8, 6, 7), affine=affine))
+    np.testing.assert_array_equal(found, labels[::-1].transpose(2, 0, 1))
+
+
+def test_class_numbers_on_another_grid_are_those_of_the_nearest_voxel() -> None:
+    labels = np.arange(1, 9, dtype=np.uint8).reshape(2, 2, 2)
+    fine = Grid(shape=(6, 2, 2), affine=np.diag([0.5, 1.0, 1.0, 1.0]))
+    found = nearest(labels, grid((2, 2, 2)), fine)
+    np.testing.assert_array_equal(found[0], labels[0])
+    np.testing.assert_array_equal(found[2], labels[1])
+    assert (found[3:] == 0).all()  # outside
+    assert set(np.unique(found[1])) <= set(labels.ravel())
 
 
 def test_what_the_model_did_not_see_is_background() -> None:
