@@ -14,7 +14,7 @@ _ENDINGS: Mapping[Ending, str] = {
     Ending.REFUSED: "refused: the pipeline says that this study is not what it was made for",
     Ending.FAILED: "failed",
     Ending.NOT_CHOSEN: "",  # the reason says it
-    Ending.NOT_RUN: "the folder is in order; name a study with --study to run it",
+    Ending.NOT_RUN: "the folder is in order, and it loads; name a study with --study to run it",
 }
 FINE = frozenset({Ending.GOOD, Ending.NOT_RUN})
 
@@ -24,7 +24,7 @@ def print_report(report: Report) -> None:
     _print(*_about(report.about))
     _print(*_study(report))
     if report.phases:
-        _print("", f"ran {_where(report)}")
+        _print("", _where(report))
         show_rows(map(_phase_row, report.phases), columns=_PHASES, as_json=False)
     if report.findings:
         _print("")
@@ -68,11 +68,10 @@ def _study(report: Report) -> Iterator[str]:
 
 def _where(report: Report) -> str:
     if report.device is None:
-        return "in part"
+        return "ran in part"
     if report.gaps:
-        return (
-            f"on {report.device}, NOT isolated: on this machine it could {', '.join(report.gaps)}"
-        )
+        could = ", ".join(report.gaps)
+        return f"on {report.device}, NOT isolated: on this machine it could {could}"
     return f"on {report.device}, isolated: no network, no writing outside its scratch folder"
 
 

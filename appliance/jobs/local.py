@@ -5,7 +5,8 @@ the next run starts another one.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,6 +65,15 @@ class Outcome:
     output: PipelineOutput
     device: str
     seconds: Mapping[str, float]
+    gaps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A pipeline in a child: where it is really, how long that took, what the child could do."""
+
+    device: str
+    seconds: float
     gaps: tuple[str, ...]
 
 
@@ -135,6 +145,18 @@ class LocalExecutor:
             else:
                 return _noted(outcome) if outcome and stage is Stage.ON_CPU else outcome
 
+    def load(self, pipeline: PipelineOptions, digest: str) -> Loaded:
+        """Return where the pipeline is, loaded in a child that is warm for the next run.
+
+        Raises as `run` does.
+        """
+        task = Task(pipeline=pipeline, digest=digest, volumes={}, files={}, run_uid="")
+        watch = Watch(pipeline, self._clock, lambda: False)
+        run = _Run(task=task, device=pipeline.device, watch=watch, on_progress=lambda *_: None)
+        with self._burying(run):
+            warm, seconds = self._ready(run)
+        return Loaded(device=warm.device, seconds=seconds, gaps=warm.isolation.gaps)
+
     def close(self) -> None:
         """End all children."""
         self._warm.close()
@@ -144,11 +166,18 @@ class LocalExecutor:
 
     def _try(self, run: _Run) -> Outcome | None:
         try:
-            warm, load = self._ready(run)
-            return self._infer(warm, run, load)
+            with self._burying(run):
+                warm, load = self._ready(run)
+                return self._infer(warm, run, load)
         except Stopped:
             self._warm.end(run.key, "stopped")
             return None
+
+    @contextmanager
+    def _burying(self, run: _Run) -> Iterator[None]:
+        """End a child that took too much or went away; tell that as TransientPipelineError."""
+        try:
+            yield
         except OverLimit as error:
             raise TransientPipelineError(self._bury(run, str(error))) from None
         except BrokenChannel as error:

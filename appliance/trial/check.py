@@ -9,7 +9,8 @@ from appliance.core.clock import Clock
 from appliance.core.errors import BadInstance, InputRefused, PipelineError
 from appliance.core.uids import uid_from_name
 from appliance.intake.folder import Folder, study_from_folder
-from appliance.jobs.phases import Executor, run_context
+from appliance.jobs.local import LocalExecutor
+from appliance.jobs.phases import run_context
 from appliance.jobs.reasons import in_words
 from appliance.trial.choose import Choice, attributes_of, choose
 from appliance.trial.memory import Peak, PeakMemory
@@ -39,7 +40,7 @@ class Check:
     """One check. `tell` hears how far it is, 0 … 1, and what it does."""
 
     def __init__(
-        self, subject: Subject, executor: Executor, clock: Clock, out: Path | None, tell: Tell
+        self, subject: Subject, executor: LocalExecutor, clock: Clock, out: Path | None, tell: Tell
     ) -> None:
         self._subject = subject
         self._executor = executor
@@ -48,6 +49,21 @@ class Check:
         self._tell = tell
         self._seconds: dict[str, float] = {}
         self._memory = PeakMemory()
+
+    def load(self) -> Report:
+        """Return what came of loading the pipeline, where there is no study to run it on.
+
+        Raises ConfigError where it cannot be loaded as it was asked for.
+        """
+        report = Report(about=about(self._subject), ending=Ending.NOT_RUN)
+        with self._memory:
+            self._enter(0.0, "load")
+            try:
+                loaded = self._executor.load(self._subject.options, self._subject.digest)
+            except PipelineError as error:
+                return replace(report, ending=Ending.FAILED, reason=str(error))
+        self._seconds["load"] = loaded.seconds
+        return replace(report, device=loaded.device, gaps=loaded.gaps, phases=self._phases())
 
     def run(self, folder: Path) -> Report:
         """Return what came of the first study in `folder` on which the pipeline runs.

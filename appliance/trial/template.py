@@ -7,11 +7,12 @@ from pydantic import TypeAdapter
 
 from appliance.core.errors import ApplianceError
 from pipelines.fields import Name
-from pipelines.manifest import FILE_NAME, load_manifest
+from pipelines.manifest import load_manifest
 from pipelines.specs import Kind
 
 _NAMES = TypeAdapter[str](Name)
 _NAME, _TITLE = "new-pipeline", "New pipeline"  # as the templates have them
+_TEXTS = frozenset({".yaml", ".json", ".md"})
 
 
 def checked_name(text: str) -> str:
@@ -38,7 +39,7 @@ def lay_out(name: str, kind: Kind, into: Path) -> Path:
 def _copy(source: Path, target: Path, name: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     data = source.read_bytes()
-    if source.name == FILE_NAME or source.suffix == ".md":
+    if source.suffix in _TEXTS:
         title = name.replace("-", " ").capitalize()
         data = data.replace(_NAME.encode(), name.encode()).replace(_TITLE.encode(), title.encode())
     target.write_bytes(data)

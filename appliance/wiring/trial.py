@@ -6,8 +6,8 @@ from pathlib import Path
 from appliance.core.clock import SystemClock
 from appliance.jobs.local import LocalExecutor
 from appliance.trial.check import Check
-from appliance.trial.report import Ending, Report
-from appliance.trial.subject import about, subject_in
+from appliance.trial.report import Report
+from appliance.trial.subject import subject_in
 from pipelines.folders import SHIPPED
 
 Tell = Callable[[float, str], None]
@@ -27,11 +27,10 @@ def check_pipeline(
     Raises ConfigError with every mistake in the folder.
     """
     subject = subject_in(folder, device)
-    if study is None:
-        return Report(about=about(subject), ending=Ending.NOT_RUN)
     clock = SystemClock()
     executor = LocalExecutor(warm_children=1, clock=clock)
     try:
-        return Check(subject, executor, clock, out, tell).run(study)
+        check = Check(subject, executor, clock, out, tell)
+        return check.load() if study is None else check.run(study)
     finally:
         executor.close()

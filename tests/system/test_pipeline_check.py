@@ -77,7 +77,7 @@ def test_what_is_printed_says_all_of_it_and_names_no_patient(
         "14 images in 1 series",
         "image: series 1 't1 mprage', 14 objects: the only series that fits",
         "notes.txt: StudyInstanceUID is missing",
-        "ran on cpu",
+        "on cpu, ",
         "Bright object",
         "0.1875",
         "nothing. A route with `send` would send seg",
@@ -147,9 +147,21 @@ def test_codes_cards_and_weights_are_looked_at(
     assert "SHA-256 is" in told
 
 
-def test_without_a_study_the_folder_alone_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_study_the_pipeline_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
     assert check(BRIGHT) == 0
-    assert "name a study with --study" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "name a study with --study" in told
+    assert "on cpu" in told
+    assert "load" in told
+
+
+def test_what_cannot_be_loaded_is_told_without_a_study(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copy_of(BRIGHT, tmp_path)
+    (folder / "pipeline.py").write_text("import no_such_package\n")
+    assert check(folder) == 1
+    assert "cannot be imported: No module named 'no_such_package'" in capsys.readouterr().out
 
 
 def test_a_series_that_does_not_fit_is_told_input_by_input(
