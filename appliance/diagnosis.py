@@ -2,18 +2,24 @@
 
 import os
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from appliance.core.clock import SystemClock
 from appliance.core.errors import PeerError, StoreError
 from appliance.core.quantities import format_duration
 from appliance.settings.model import Settings
+from appliance.wiring.catalogue import installed
 from appliance.wiring.certificates import expiring
 from appliance.wiring.lookout import stranded
 from appliance.wiring.nodes import client_of
+from appliance.wiring.releases import soon
 from results_store.options import StoreOptions, parse_url, sqlite_file
 from results_store.store import open_store
 from scp.durability import PROMISES, Durability
+
+_SOON = timedelta(days=30)  # in which a release or clearance ends
 
 
 def warnings(settings: Settings) -> list[str]:
@@ -48,7 +54,10 @@ def warnings(settings: Settings) -> list[str]:
         if peer.commitment
     ]
     found += _of_doors(settings)
-    said = expiring(settings, SystemClock().now())
+    now = SystemClock().now()
+    day = now.astimezone(ZoneInfo(settings.appliance.time_zone)).date()
+    found += soon(settings, installed(settings), day, _SOON)
+    said = expiring(settings, now)
     return found + [f"{key}: {what}" for key, what in said.items()]
 
 

@@ -50,6 +50,10 @@ class Stop:
         self.wake()
 
     def _reload(self, _number: int, _frame: FrameType | None) -> None:
+        self.start_afresh()
+
+    def start_afresh(self) -> None:
+        """End the role, to start it again with what lies on disk by then, if that is good."""
         if not self.requested.is_set():
             self.reload = True
             self.requested.set()

@@ -47,6 +47,7 @@ class NewRun:
     send: tuple[SendTo, ...]  # () for a shadow
     feedback_form: str | None
     run_after: datetime
+    shadow: str = ""  # why `send` is empty although the route sends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +59,7 @@ class CompletedRun:
     device: str | None
     seconds: dict[str, float]  # by phase
     patient_key: str | None  # as the images had it
+    shadow: str = ""  # why nothing of it may leave, whatever was said when it was queued
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +147,7 @@ class Commands:
             _finish(connection, row, completed, now)
             save_result(connection, row.id, completed.result)
             objects = save_objects(connection, row.id, completed.objects)
-            sends = connection.execute(select(job_send).where(job_send.c.job_id == row.id)).all()
-            targets = [(send.destination, send.objects) for send in sends]
+            targets = [] if completed.shadow else _targets(connection, row.id)
             key = completed.patient_key
             add_deliveries(connection, row, objects, sends=targets, patient_key=key, now=now)
             crash_point(CrashPoint.DONE_BEFORE_COMMIT)
@@ -218,6 +219,11 @@ class Commands:
             return read_delivery(connection, delivery_id)
 
 
+def _targets(connection: Connection, job_id: int) -> list[tuple[str, tuple[str, ...]]]:
+    sends = connection.execute(select(job_send).where(job_send.c.job_id == job_id)).all()
+    return [(send.destination, send.objects) for send in sends]
+
+
 def _supersede(
     connection: Connection, study_uid: str, route: str, run: NewRun, now: datetime
 ) -> int:
@@ -272,6 +278,7 @@ def _queue(
         reason="",
         seconds={},
         feedback_form=run.feedback_form,
+        shadow=run.shadow or None,
     )
     job_id: int = connection.scalars(statement.returning(job.c.id)).one()
     _freeze(connection, job_id, run)
@@ -303,6 +310,8 @@ def _finish(connection: Connection, row: Row[Any], completed: CompletedRun, now:
         "device": completed.device,
         "seconds": dict(completed.seconds),
     }
+    if completed.shadow:
+        values["shadow"] = completed.shadow
     if not move_job(connection, row, JobEvent.COMPLETE, now=now, values=values):
         raise StaleClaim(f"job {row.id} was taken from {row.worker}")
 
@@ -350,4 +359,5 @@ def _run_of(connection: Connection, row: Row[Any], now: datetime) -> NewRun:
         ),
         feedback_form=row.feedback_form,
         run_after=now,
+        shadow=row.shadow or "",
     )

@@ -111,5 +111,6 @@ def _to_job(row: Row[Any], inputs: tuple[JobInput, ...]) -> Job:
         state=JobState(row.state),
         priority=Priority(row.priority),
         inputs=inputs,
-        **pick(row, Job, "job_id", "state", "priority", "inputs"),
+        shadow=row.shadow or "",
+        **pick(row, Job, "job_id", "state", "priority", "inputs", "shadow"),
     )

@@ -19,6 +19,7 @@ from results_store.keeping import Keeping
 from results_store.local_disk import check_local_disk
 from results_store.options import StoreOptions, parse_url, sqlite_file
 from results_store.overview import Overview
+from results_store.registry import Registry
 from results_store.results import Results
 from results_store.revisions import check_current
 from results_store.routes import Decisions, Routes
@@ -49,6 +50,7 @@ class Store:
         self.fetches = Fetches(database)
         self.imports = Imports(database)
         self.overview = Overview(database)
+        self.registry = Registry(database)
 
     def close(self) -> None:
         """Close every connection; the next call opens new ones."""

@@ -42,6 +42,14 @@ BRIGHT_ROUTE: dict[str, Any] = {
     "send": {"to": ["pacs"], "objects": ["sr", "seg"]},
     "backfill": "send",
 }
+RELEASE: dict[str, Any] = {
+    "version": "1.0.0",
+    "role": "second-reader",
+    "by": "Dr. Test",
+    "on": "2026-01-02",
+    "reference": "acceptance test 1",
+    "approval": "the board, 2026-01-01",
+}
 
 
 def settings(folder: Path, pacs_port: int) -> dict[str, Any]:
@@ -62,7 +70,9 @@ def settings(folder: Path, pacs_port: int) -> dict[str, Any]:
                 "timeout": "10 s",
             }
         },
-        "pipelines": {"bright-volume": {"path": str(PIPELINES / "bright_volume")}},
+        "pipelines": {
+            "bright-volume": {"path": str(PIPELINES / "bright_volume"), "release": dict(RELEASE)}
+        },
         "routes": [BRIGHT_ROUTE],
         "jobs": {
             "lease": "5 s",

@@ -76,6 +76,7 @@ class World:
         self.folder = folder
         self.clock = SystemClock()
         self.wakes = Wakes()
+        self.shadows: dict[str, str] = {}  # by pipeline, why nothing of it may leave now
         options = StoreOptions(url=url or f"sqlite:///{folder}/store.db")
         if new:
             migrate(options)
@@ -118,6 +119,7 @@ class World:
             executor=self._lent.pop() if self._lent else self._new_executor(),
             path_of=lambda name: self.folder / name,
             patient_key_of=lambda path: str(pydicom.dcmread(path).PatientID).lower(),
+            shadow_of=lambda job: self.shadows.get(job.pipeline, ""),
             clock=self.clock,
         )
         return Worker(tools, self.wakes)

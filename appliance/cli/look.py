@@ -16,11 +16,12 @@ from appliance.cli.common import (
     show_rows,
 )
 from appliance.cli.spool import report_spool
+from appliance.core.clock import SystemClock
 from appliance.core.model import Delivery, Job
 from appliance.core.quantities import parse_size
 from appliance.core.states import JobState
 from appliance.core.uids import is_valid_uid
-from appliance.wiring.checks import check_installation
+from appliance.wiring.checks import check_everything
 from appliance.wiring.intake import explain_folder, explain_study
 from appliance.wiring.site import load, open_site
 
@@ -66,7 +67,7 @@ def check(
 ) -> int:
     """Check settings, pipelines, weights, forms: all mistakes."""
     settings = load(config)
-    check_installation(settings)
+    check_everything(settings, SystemClock().now())
     for line in diagnosis.warnings(settings) + diagnosis.stranded_so_far(settings):
         console.print(f"warning: {line}", style="yellow", markup=False, soft_wrap=True)
     counts = f"{_count(settings.routes, 'route')}, {_count(settings.pipelines, 'pipeline')}"

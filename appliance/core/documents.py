@@ -6,6 +6,7 @@ Used for the settings, pipeline manifests and feedback forms alike. Nothing here
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -82,6 +83,18 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver(
     _BOOLEAN, re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The text that a document was read from, for those who find a mistake in it later."""
+
+    name: str
+    lines: Lines
+
+    def problem(self, path: KeyPath, text: str) -> str:
+        """Return the one form that a problem at this key has."""
+        return problem(self.name, self.lines.of(path), path, text)
 
 
 def parse_yaml(text: str, name: str) -> tuple[object, Lines]:

@@ -54,6 +54,8 @@ def broken_promises(now: StudyNow, arrived: Iterable[Held]) -> Iterator[str]:
     for job in now.jobs:
         if job.state is not JobState.DONE:
             yield f"{job.pipeline} {job.state.value}: {job.reason}"
+        if job.shadow:
+            yield f"results of {job.pipeline} stay here: {job.shadow}"
     for delivery in now.deliveries:
         if delivery.state is not DeliveryState.DELIVERED:
             what = f"{delivery.result.kind} to {delivery.destination}"

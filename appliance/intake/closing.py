@@ -182,11 +182,12 @@ class Closer:
         pipeline: str,
         now: datetime,
     ) -> NewRun:
-        release = self._options.pipelines[pipeline]
+        installed = self._options.pipelines[pipeline]
+        shadow = judgement.shadows.get(pipeline, "")
         return NewRun(
             pipeline=pipeline,
-            pipeline_version=release.version,
-            pipeline_digest=release.digest,
+            pipeline_version=installed.version,
+            pipeline_digest=installed.digest,
             priority=plan.priority,
             inputs=tuple(
                 JobInput(
@@ -199,7 +200,8 @@ class Closer:
                 if chosen.pipeline == pipeline
                 for sop_instance_uid, spool_name in study.files(chosen)
             ),
-            send=judgement.send,
+            send=() if shadow else plan.send,
+            shadow=shadow,
             feedback_form=plan.feedback_form,
             run_after=now,
         )

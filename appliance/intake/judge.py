@@ -1,17 +1,19 @@
-"""One route, one study, one moment → what routing and backfill say (pure).
+"""One route, one study, one moment → what routing, backfill and releases say (pure).
 
 The orchestrator and `appliance explain` both come through here, so they never disagree.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from appliance.core.model import RouteDecision, StudySummary
+from appliance.core.model import Reason, RouteDecision, StudySummary
 from appliance.intake.age import study_age
 from appliance.intake.backfill import is_backfill, with_backfill
 from appliance.intake.options import Backfill, IntakeOptions, RoutePlan
 from appliance.routing.decide import Assessment, assess
-from results_store.jobs import SendTo
+
+_LOOKS_BACK = "the study is no news (backfill)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +21,8 @@ class Judgement:
     """What a route says of a study now."""
 
     assessment: Assessment
-    decision: RouteDecision  # with what age and door mean
-    send: tuple[SendTo, ...]  # where results may go; empty for a shadow
+    decision: RouteDecision  # with what age and door mean, and releases
+    shadows: Mapping[str, str]  # why results stay here though the route sends, by pipeline
 
 
 def judge(plan: RoutePlan, study: StudySummary, options: IntakeOptions, now: datetime) -> Judgement:
@@ -29,5 +31,21 @@ def judge(plan: RoutePlan, study: StudySummary, options: IntakeOptions, now: dat
     images = (image.attributes for series in study.series for image in series.instances)
     age = study_age(images, plan.max_age, options.time_zone, now)
     decision = with_backfill(assessment.decision, age, plan.max_age, study.door, plan.backfill)
-    stays_here = is_backfill(age, study.door) and plan.backfill is not Backfill.SEND
-    return Judgement(assessment=assessment, decision=decision, send=() if stays_here else plan.send)
+    shadows = plan.shadows(now.astimezone(options.time_zone).date())
+    decision = _with_shadows(decision, shadows)
+    if plan.send and is_backfill(age, study.door) and plan.backfill is not Backfill.SEND:
+        shadows = dict.fromkeys(plan.route.run, _LOOKS_BACK) | dict(shadows)
+    return Judgement(assessment=assessment, decision=decision, shadows=shadows)
+
+
+def _with_shadows(decision: RouteDecision, shadows: Mapping[str, str]) -> RouteDecision:
+    """Return a matching decision with what is not sent, and why; others as they are."""
+    if not decision.matched or not shadows:
+        return decision
+    reasons = (
+        Reason(condition=f"results of {name} may leave", found=why, holds=False)
+        for name, why in shadows.items()
+    )
+    said = (f"nothing of {name} is sent: shadow: {why}" for name, why in shadows.items())
+    summary = "; ".join((decision.summary, *said))
+    return replace(decision, reasons=(*reasons, *decision.reasons), summary=summary)

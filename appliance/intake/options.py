@@ -1,13 +1,13 @@
 """What intake is told: routes with everything around them, pipelines, retention."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from appliance.core.backoff import Backoff
-from appliance.core.model import Priority
+from appliance.core.model import Objection, Priority, reasons_on
 from appliance.routing.rules import PipelineInputs, Route
 from results_store.jobs import SendTo
 
@@ -51,15 +51,24 @@ class RoutePlan:
     route: Route
     complete: CompleteOptions
     send: tuple[SendTo, ...] = ()  # empty: shadow
+    objections: Mapping[str, tuple[Objection, ...]] = field(default_factory=dict)  # by pipeline
     max_age: timedelta | None = None
     backfill: Backfill = Backfill.SKIP
     late: Late = Late.IGNORE
     priority: Priority = Priority.ROUTINE
     feedback_form: str | None = None
 
+    def shadows(self, day: date) -> Mapping[str, str]:
+        """Return why results stay here on `day`, by pipeline; those that may leave are not in it.
+
+        A route that sends nowhere has no reason to give: it is a shadow as a whole.
+        """
+        said = {name: reasons_on(found, day) for name, found in self.objections.items()}
+        return {name: why for name, why in said.items() if why and self.send}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineRelease:
+class InstalledVersion:
     """The version of a pipeline that new jobs run."""
 
     version: str
@@ -72,7 +81,7 @@ class IntakeOptions:
     """Everything that the orchestrator is told."""
 
     routes: tuple[RoutePlan, ...]
-    pipelines: Mapping[str, PipelineRelease]
+    pipelines: Mapping[str, InstalledVersion]
     time_zone: ZoneInfo  # of StudyDate and StudyTime that carry none
     poll: timedelta = timedelta(seconds=1)  # the net where a wake-up got lost
     pace: timedelta = timedelta(seconds=1)  # while images stream in, a study is looked at so often
@@ -81,7 +90,7 @@ class IntakeOptions:
 
     def inputs(self) -> Mapping[str, PipelineInputs]:
         """Return the inputs of each pipeline, as routing wants them."""
-        return {name: release.inputs for name, release in self.pipelines.items()}
+        return {name: version.inputs for name, version in self.pipelines.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,13 +35,16 @@ class Tools:
         executor: Executor,
         path_of: Callable[[str], Path],
         patient_key_of: Callable[[Path], str | None],
+        shadow_of: Callable[[Job], str],
         clock: Clock,
     ) -> None:
+        """`shadow_of` says why nothing of a job's result may leave now; "" where it may."""
         self.options = options
         self.store = store
         self.executor = executor
         self.path_of = path_of
         self.patient_key_of = patient_key_of
+        self.shadow_of = shadow_of
         self.clock = clock
         self.folders = Folders()
 
@@ -162,6 +165,8 @@ class Attempt:
             device=outcome.device,
             seconds=self.seconds,
             patient_key=self._tools.patient_key_of(first),
+            # Asked again: days may have passed, and a run that is done again copies its orders.
+            shadow=self._tools.shadow_of(self._job),
         )
         store, now = self._tools.store, self._tools.clock.now()
         store.commands.complete_run(self._job.claim(), completed, now)

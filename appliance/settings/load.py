@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from appliance.core.documents import parse_document, parse_yaml, problem
+from appliance.core.documents import Source, parse_document, parse_yaml, problem
 from appliance.core.errors import ConfigError
 from appliance.settings.model import Settings
 from appliance.settings.references import find_dangling
@@ -41,7 +41,7 @@ def parse_settings(text: str, name: str) -> Settings:
         found += [(_line_of(text, name), text) for text in error.problems]
     if found or settings is None:
         raise ConfigError(*(text for _, text in sorted(found)))
-    return settings
+    return settings.read_from(Source(name=name, lines=lines))
 
 
 def _line_of(text: str, name: str) -> int:

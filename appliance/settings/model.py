@@ -2,9 +2,9 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from appliance.core.documents import Document, mistakes_at
+from appliance.core.documents import Document, KeyPath, Lines, Source, mistakes_at
 from appliance.settings.doors import FetchRule, ImportSettings
 from appliance.settings.site import (
     Appliance,
@@ -51,6 +51,17 @@ class Settings(Document):
     drift: DriftSettings = Field(
         default_factory=DriftSettings, description="Comparison with reference periods."
     )
+
+    _source: Source = PrivateAttr(default=Source(name="settings", lines=Lines(None)))
+
+    def read_from(self, source: Source) -> Self:
+        """Note where the settings were read from; return them."""
+        self._source = source
+        return self
+
+    def problem(self, key: KeyPath, text: str) -> str:
+        """Return a problem at a key, with file and line."""
+        return self._source.problem(key, text)
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:

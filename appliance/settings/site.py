@@ -229,6 +229,11 @@ class Destination(Document):
     """A DICOM node that results are sent to, or that is asked what a study has."""
 
     kind: Literal["dicom"] = Field(default="dicom", description="How it is spoken to.")
+    use: Literal["clinical", "research"] = Field(
+        default="clinical",
+        description="What is done with results there. What is released for research goes to a "
+        "clinical one only with a named approval.",
+    )
     ae_title: AeTitle = Field(description="Its AE title.")
     address: Address = Field(description="Its host and port.")
     tls: NodeTlsSettings | None = Field(

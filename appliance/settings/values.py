@@ -162,6 +162,13 @@ def check_name(text: str) -> str:
     return text
 
 
+def check_digest(text: str) -> str:
+    """Return `text` if a SHA-256 can begin so. Raises ValueError."""
+    if not re.fullmatch(r"[0-9a-f]{8,64}", text):
+        raise ValueError(f"{text!r} is no digest; write at least its first 8 digits of 0-9 a-f")
+    return text
+
+
 def check_title(text: str) -> str:
     """Return `text` if people can read and type it on one line. Raises ValueError."""
     if not 1 <= len(text) <= 64 or not text.isprintable() or text != text.strip():

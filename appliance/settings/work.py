@@ -1,6 +1,6 @@
 """Which pipelines there are, and which study goes to which."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -14,9 +14,47 @@ from appliance.settings.values import (
     Name,
     Names,
     RouteTitle,
+    Text,
     When,
+    check_digest,
     check_list,
 )
+from pipelines.clinical import ClinicalRole
+
+
+class Release(Document):
+    """The hospital's word that results of one version may leave. Without it they stay here."""
+
+    version: Text = Field(description="The version that was accepted, as its manifest says it.")
+    digest: Annotated[str, AfterValidator(check_digest)] | None = Field(
+        default=None,
+        description="How the SHA-256 of its folder begins, as `appliance pipeline list` shows it: "
+        "not only the version, but these very files.",
+    )
+    role: ClinicalRole = Field(
+        description="What its results are to a reader here; not more than the manifest's "
+        "`clinical_role`. What each role allows is in docs/REGISTRY.md."
+    )
+    by: Text = Field(min_length=1, description="Who released it.")
+    on: date = Field(description="The day from which on it is released.", examples=["2026-11-21"])
+    reference: Text = Field(
+        min_length=1, description="What it rests on: a protocol of acceptance, a ticket."
+    )
+    approval: Text = Field(
+        default="",
+        description="Who approved that results for research go to a destination in clinical use.",
+    )
+    until: date | None = Field(
+        default=None,
+        description="The last day; then its results stay here.",
+        examples=["2027-11-21"],
+    )
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> Self:
+        if self.until is not None and self.until < self.on:
+            raise mistakes_at((("until",), f"is before on ({self.on}); write a later day"))
+        return self
 
 
 class PipelineSettings(Document):
@@ -61,6 +99,9 @@ class PipelineSettings(Document):
     parameters: dict[str, bool | int | float | str] = Field(
         default_factory=dict,
         description="Values for parameters that its manifest declares, where not the default.",
+    )
+    release: Release | None = Field(
+        default=None, description="Which version's results may leave, and as what."
     )
 
 

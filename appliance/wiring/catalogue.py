@@ -1,16 +1,22 @@
 """The pipelines that the settings name, as they lie on disk now."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from appliance.core.clock import Clock
 from appliance.core.errors import ConfigError
-from appliance.intake.options import PipelineRelease
+from appliance.intake.options import InstalledVersion
+from appliance.jobs.folders import Digests
 from appliance.settings.model import Settings
 from appliance.trial.choose import pipeline_inputs
 from pipelines import weights
+from pipelines.coding import verify_codes
 from pipelines.folders import find_folder
-from pipelines.manifest import Manifest, digest, load_manifest
+from pipelines.manifest import FILE_NAME, Manifest, digest, load_manifest
+from pipelines.parameters import mistakes
+
+_LOOK_EVERY = 5.0  # seconds; a look is a stat of each file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +28,9 @@ class Installed:
     manifest: Manifest
     digest: str
 
-    def release(self) -> PipelineRelease:
+    def version(self) -> InstalledVersion:
         """Return what intake is told of it."""
-        return PipelineRelease(
+        return InstalledVersion(
             version=self.manifest.version,
             digest=self.digest,
             inputs=pipeline_inputs(self.manifest),
@@ -42,6 +48,10 @@ def installed(settings: Settings) -> Mapping[str, Installed]:
             found[name] = Installed(
                 name=name, folder=folder, manifest=manifest, digest=digest(folder)
             )
+            problems += [
+                settings.problem(("pipelines", name, "parameters", key), text)
+                for key, text in mistakes(manifest.parameters, pipeline.parameters)
+            ]
         except ConfigError as error:
             problems += error.problems
     if problems:
@@ -49,12 +59,48 @@ def installed(settings: Settings) -> Mapping[str, Installed]:
     return found
 
 
+class FolderWatch:
+    """Tells once when another version of a pipeline lies in its folder."""
+
+    def __init__(self, pipelines: Mapping[str, Installed], clock: Clock) -> None:
+        self._known = {one.folder: one.digest for one in pipelines.values()}
+        self._digests = Digests()
+        self._clock = clock
+        self._looked_at = clock.monotonic()
+
+    def saw_another_version(self) -> bool:
+        """Return whether a folder is another one than at the last look; looks now and then."""
+        now = self._clock.monotonic()
+        if now - self._looked_at < _LOOK_EVERY:
+            return False
+        self._looked_at = now
+        found = {folder: self._digest(folder) for folder in self._known}
+        is_news = found != self._known
+        self._known = found
+        return is_news
+
+    def _digest(self, folder: Path) -> str:
+        try:
+            return self._digests.of(folder)
+        except OSError:  # it is being exchanged just now
+            return self._known[folder]
+
+
 def verify_weights(pipelines: Mapping[str, Installed]) -> None:
     """Raise ConfigError for every weight file whose SHA-256 is not its manifest's."""
+    _verify(pipelines, lambda one: weights.verify(one.manifest, one.folder))
+
+
+def verify_meanings(pipelines: Mapping[str, Installed]) -> None:
+    """Raise ConfigError for every code that a manifest has under a wrong meaning."""
+    _verify(pipelines, lambda one: verify_codes(one.manifest, one.folder / FILE_NAME))
+
+
+def _verify(pipelines: Mapping[str, Installed], check: Callable[[Installed], None]) -> None:
     problems: list[str] = []
     for pipeline in pipelines.values():
         try:
-            weights.verify(pipeline.manifest, pipeline.folder)
+            check(pipeline)
         except ConfigError as error:
             problems += error.problems
     if problems:

@@ -1,6 +1,6 @@
 """Intake: the orchestrator, retention, and the same decision for `explain`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from appliance.core.clock import SystemClock
 from appliance.core.errors import StoreError
-from appliance.core.model import RouteDecision, StudySummary
+from appliance.core.model import Objection, RouteDecision, StudySummary
 from appliance.core.ports import Role
 from appliance.intake.bulletins import Bulletins
 from appliance.intake.commitment import Committer
@@ -44,24 +44,33 @@ from appliance.service import Service, Stop
 from appliance.settings.model import Settings
 from appliance.settings.work import RouteSettings
 from appliance.wiring.alone import alone
-from appliance.wiring.catalogue import installed
+from appliance.wiring.catalogue import FolderWatch, Installed, installed
 from appliance.wiring.frames import frames_digest
 from appliance.wiring.nodes import commitment_reports, series_counts
+from appliance.wiring.registry import register
+from appliance.wiring.releases import all_objections
 from appliance.wiring.site import Site, load, open_site
 from results_store.jobs import SendTo
 from scp.notices import Notices
 from scp.step_states import StepStates
 
 
-def build(site: Site, _stop: Stop) -> Service:
+def build(site: Site, stop: Stop) -> Service:
     """Return the orchestrate role; files without a row are indexed first.
+
+    It starts afresh when what lies in a pipeline's folder is another version.
 
     Two at once would each close a route without the images that the other one indexes.
     """
     let_go = alone(site.folders.run, Role.ORCHESTRATE)
+    catalogue = installed(site.settings)
+    register(site, catalogue)
+    watch = FolderWatch(catalogue, site.clock)
     work, commitments = orchestrator(site), committer(site)
 
     def step() -> timedelta:
+        if watch.saw_another_version():
+            stop.start_afresh()
         commitments.step()
         return work.step()
 
@@ -74,10 +83,17 @@ def build(site: Site, _stop: Stop) -> Service:
 
 def intake_options(settings: Settings) -> IntakeOptions:
     """Return what the orchestrator is told. Raises ConfigError for a pipeline that is broken."""
-    catalogue = installed(settings)
+    return _options(settings, installed(settings))
+
+
+def _options(settings: Settings, catalogue: Mapping[str, Installed]) -> IntakeOptions:
+    found = all_objections(settings, catalogue)
     return IntakeOptions(
-        routes=tuple(_plan(route) for route in settings.routes),
-        pipelines={name: pipeline.release() for name, pipeline in catalogue.items()},
+        routes=tuple(
+            _plan(route, {name: found[number, name] for name in route.run})
+            for number, route in enumerate(settings.routes)
+        ),
+        pipelines={name: pipeline.version() for name, pipeline in catalogue.items()},
         time_zone=ZoneInfo(settings.appliance.time_zone),
     )
 
@@ -191,7 +207,7 @@ def _attributes(options: IntakeOptions) -> frozenset[str]:
     return attributes_needed((plan.route for plan in options.routes), options.inputs().values())
 
 
-def _plan(route: RouteSettings) -> RoutePlan:
+def _plan(route: RouteSettings, objections: Mapping[str, tuple[Objection, ...]]) -> RoutePlan:
     send = route.send
     return RoutePlan(
         route=Route(name=route.name, when=route.when, run=route.run),
@@ -202,6 +218,7 @@ def _plan(route: RouteSettings) -> RoutePlan:
             query=route.complete.query,
         ),
         send=tuple(SendTo(destination=to, objects=send.objects) for to in send.to) if send else (),
+        objections=objections,
         max_age=route.max_age,
         backfill=Backfill(route.backfill),
         late=Late(route.late),

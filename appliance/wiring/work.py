@@ -16,6 +16,8 @@ from appliance.jobs.worker import Worker
 from appliance.service import Service, Stop
 from appliance.wiring.catalogue import installed
 from appliance.wiring.identity import patient_identity
+from appliance.wiring.registry import register
+from appliance.wiring.releases import Gate
 from appliance.wiring.site import Site, lease_holder
 
 _IDLE = timedelta(seconds=1)
@@ -23,6 +25,7 @@ _IDLE = timedelta(seconds=1)
 
 def build(site: Site, stop: Stop) -> Service:
     """Return the role; no model is loaded yet."""
+    register(site, installed(site.settings))
     options = worker_options(site)
     executor = executor_of(site)
     tools = Tools(
@@ -31,6 +34,7 @@ def build(site: Site, stop: Stop) -> Service:
         executor=executor,
         path_of=site.spool.path,
         patient_key_of=partial(_patient_key_of, site.secret("patient-key")),
+        shadow_of=Gate(site.settings, site.clock).shadow_of,
         clock=site.clock,
     )
     worker = Worker(tools, site.wakeup)

@@ -8,9 +8,19 @@ queue.py     routes, decisions, jobs, pauses
 outcome.py   what runs produced, and the outbox
 said.py      feedback, accounts, audit, events
 watched.py   reference periods and drift points
+registered.py  versions of pipelines and their releases
 """
 
-from results_store.schema import announced, fetched, outcome, queue, received, said, watched
+from results_store.schema import (
+    announced,
+    fetched,
+    outcome,
+    queue,
+    received,
+    registered,
+    said,
+    watched,
+)
 from results_store.schema.types import metadata
 
 APPEND_ONLY = (
@@ -21,6 +31,8 @@ APPEND_ONLY = (
     "feedback",
     "audit",
     "event",
+    "pipeline_version",
+    "pipeline_release",
 )
 
 __all__ = [
@@ -31,6 +43,7 @@ __all__ = [
     "outcome",
     "queue",
     "received",
+    "registered",
     "said",
     "watched",
 ]

@@ -70,7 +70,7 @@ job = Table(
     text("route"),
     text("pipeline"),
     text("pipeline_version"),
-    text("pipeline_digest"),
+    text("pipeline_digest", index=True),
     count("run_number"),
     refers("supersedes", "job.id", nullable=True),
     text("state"),
@@ -89,6 +89,7 @@ job = Table(
     maybe_text("device"),
     data("seconds"),
     maybe_text("feedback_form"),
+    maybe_text("shadow"),  # why its result stays here although the route sends
     UniqueConstraint("study_instance_uid", "route", "pipeline", "run_number"),
     Index(None, "state", "run_after"),
 )

@@ -21,7 +21,7 @@ from appliance.intake.counting import SeriesCounts
 from appliance.intake.facts import FactsOf
 from appliance.intake.indexer import Indexer
 from appliance.intake.library import Library
-from appliance.intake.options import CompleteOptions, IntakeOptions, PipelineRelease, RoutePlan
+from appliance.intake.options import CompleteOptions, InstalledVersion, IntakeOptions, RoutePlan
 from appliance.intake.orchestrator import Orchestrator
 from appliance.intake.scan import HeaderCache
 from appliance.routing.rules import PipelineInputs, attributes_needed
@@ -79,7 +79,7 @@ class IntakeWorld:
         wanted = inputs or one_pipeline(spec("t1", {"MRAcquisitionType": "3D"}))["brain-mr"]
         self._options = IntakeOptions(
             routes=plans,
-            pipelines={"brain-mr": PipelineRelease(version="1", digest="d" * 64, inputs=wanted)},
+            pipelines={"brain-mr": InstalledVersion(version="1", digest="d" * 64, inputs=wanted)},
             time_zone=ZoneInfo("Europe/London"),
             poll=poll,
         )

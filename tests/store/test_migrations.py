@@ -18,7 +18,7 @@ from results_store.options import StoreOptions, parse_url
 from results_store.revisions import known
 from results_store.schema import metadata
 from results_store.store import Store, open_store
-from tests.store.world import SteppedClock, facts, received
+from tests.store.world import SteppedClock, facts, received, submit
 
 
 def database(options: StoreOptions) -> Database:
@@ -44,9 +44,31 @@ def test_migrating_again_changes_nothing(options: StoreOptions, store: Store) ->
     assert store.accounts.get("reader") is not None
 
 
+def _take_back_the_registry(options: StoreOptions) -> None:
+    """Undo step 0009."""
+    for table in ("pipeline_version", "pipeline_release"):
+        execute(options, f"DROP TABLE {table}")
+        if options.url.startswith("postgresql"):
+            execute(options, f"DROP FUNCTION {table}_refuse")
+    execute(options, "DROP INDEX ix_job_pipeline_digest")
+    execute(options, "ALTER TABLE job DROP COLUMN shadow")
+
+
+def test_runs_of_an_earlier_version_went_where_their_route_sent(
+    options: StoreOptions, store: Store
+) -> None:
+    job = submit(store)
+    _take_back_the_registry(options)
+    execute(options, "UPDATE alembic_version SET version_num = '0008'")
+    migrate(options)
+    assert store.jobs.get(job.job_id).shadow == ""
+    assert store.registry.versions() == ()
+
+
 def test_checksums_of_an_earlier_version_stay(options: StoreOptions, store: Store) -> None:
     kept = received(checksum="ab" * 32)
     store.studies.index(kept, facts())
+    _take_back_the_registry(options)
     execute(options, "ALTER TABLE instance RENAME COLUMN checksum TO sha256")
     execute(options, "UPDATE alembic_version SET version_num = '0007'")
     migrate(options)

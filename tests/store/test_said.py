@@ -8,6 +8,7 @@ from sqlalchemy import select, text
 from appliance.core.errors import StoreError
 from appliance.core.log import Event
 from results_store.schema import APPEND_ONLY, metadata
+from results_store.registry import PipelineRelease, PipelineVersion
 from results_store.store import Store
 from tests.store import world
 from tests.store.world import START, STUDY, SteppedClock
@@ -128,6 +129,8 @@ def fill(store: Store) -> None:
     store.feedback.add(world.feedback(job))
     store.audit.record("anna", "login", None, "")
     store.events.record(Event.ROUTE_LATE, {})
+    version = PipelineVersion(digest="d", name="brain-mr", version="1", manifest="", card="")
+    store.registry.note(version, PipelineRelease(role="triage"), START)
 
 
 def rows(store: Store, table: str) -> list[object]:

@@ -186,7 +186,7 @@ def result_object(kind: str, uid: str) -> ResultObject:
     )
 
 
-def completed(run_uid: str) -> CompletedRun:
+def completed(run_uid: str, *, shadow: str = "") -> CompletedRun:
     objects = (result_object("seg", f"{run_uid}.1"), result_object("sr", f"{run_uid}.2"))
     return CompletedRun(
         result=result(),
@@ -194,6 +194,7 @@ def completed(run_uid: str) -> CompletedRun:
         device="cpu",
         seconds={"infer": 1.5},
         patient_key="k" * 64,
+        shadow=shadow,
     )
 
 

@@ -1,6 +1,7 @@
 """A study in, results out: real processes, real peers, real sockets."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from pydicom import dcmread
 
 from appliance.core.crashpoints import CrashPoint
 from appliance.core.states import DeliveryState, JobState, RouteState
-from tests.appliance import BRIGHT_ROUTE, Appliance, appliance, settings
+from tests.appliance import BRIGHT_ROUTE, PIPELINES, Appliance, appliance, settings
 from tests.builders import ct_series
 from tests.counterparts import Orthanc, free_port, orthanc, storescu, wait_until
 from tests.system.phantom import BLOCK_ML, phantom_series, study_of
@@ -150,6 +151,30 @@ def test_a_shadow_route_leaves_the_pacs_untouched(
         assert "0.06" in site.page(study)
     found = pacs.post("/tools/find", {"Level": "Study", "Query": {"StudyInstanceUID": study}})
     assert found == []
+
+
+def test_another_version_in_the_folder_of_a_running_appliance_runs_in_shadow(
+    pacs: Orthanc, tmp_path: Path, phantom: list[Path]
+) -> None:
+    folder = tmp_path / "pipeline"
+    shutil.copytree(PIPELINES / "bright_volume", folder)
+    data = settings(tmp_path, pacs.port)
+    data["pipelines"]["bright-volume"]["path"] = str(folder)
+    with appliance(tmp_path, data) as site:
+        starts = len(site.events("service.started"))
+        manifest = folder / "pipeline.yaml"
+        manifest.write_text(manifest.read_text().replace("version: 1.0.0", "version: 1.1.0"))
+        wait_until(lambda: len(site.events("service.started")) > starts, 60)
+        storescu(site.receiver_port, phantom)
+        study = study_of(phantom)
+        (job,) = site.wait_for_jobs(study, JobState.DONE)
+        assert (job.pipeline_version, job.shadow) == ("1.1.0", "1.1.0 is not released")
+        assert not site.store.deliveries.of_study(study)
+        said = site.command("check", code=78).replace("\n", " ")
+        assert "1.1.0 is not released; 1.0.0 is; write version: 1.1.0" in said
+        registered = site.store.registry.versions()
+        assert [(one.version, one.runs) for one in registered] == [("1.1.0", 1), ("1.0.0", 0)]
+        assert [len(one.releases) for one in registered] == [0, 1]
 
 
 def test_a_study_for_no_route_is_kept_and_told_why(site: Appliance, tmp_path: Path) -> None:

@@ -141,6 +141,13 @@ def test_a_shadow_job_has_objects_and_no_outbox(world: World) -> None:
     assert world.store.deliveries.of_study(job.study_instance_uid) == ()
 
 
+def test_what_may_not_leave_any_more_has_no_outbox_whatever_was_ordered(world: World) -> None:
+    world.shadows[BRIGHT] = "the release ended on 2026-11-21"
+    job = finish(world, world.submit())
+    assert world.store.deliveries.of_study(job.study_instance_uid) == ()
+    assert job.shadow == "the release ended on 2026-11-21"
+
+
 def test_the_same_run_makes_the_same_bytes_at_each_attempt(world: World) -> None:
     job = world.submit()
     world.store.jobs.claim("w0", (BRIGHT,), timedelta(seconds=-1), world.clock.now())

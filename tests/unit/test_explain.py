@@ -15,7 +15,7 @@ from appliance.intake.explain import (
     standing_lines,
 )
 from appliance.intake.folder import study_from_folder
-from appliance.intake.options import CompleteOptions, IntakeOptions, PipelineRelease, RoutePlan
+from appliance.intake.options import CompleteOptions, InstalledVersion, IntakeOptions, RoutePlan
 from appliance.routing.rules import attributes_needed
 from results_store.announcements import Announced, Announcement, Kind
 from results_store.routes import RouteStatus
@@ -34,7 +34,7 @@ OPTIONS = IntakeOptions(
             max_age=timedelta(days=2),
         ),
     ),
-    pipelines={"brain-mr": PipelineRelease(version="1", digest="", inputs=PIPELINE)},
+    pipelines={"brain-mr": InstalledVersion(version="1", digest="", inputs=PIPELINE)},
     time_zone=ZoneInfo("Europe/London"),
 )
 NEEDED = attributes_needed([OPTIONS.routes[0].route], [PIPELINE])
