@@ -36,7 +36,7 @@ class DriftPages:
     def show(self, request: Request, pipeline: str = "", reference: str = "") -> Response:
         """Show one pipeline against one reference period: the newest if none is asked for."""
         visitor = self._site.gate.require_account(request)
-        pipelines = sorted(self._site.sources.manifests)
+        pipelines = sorted(self._site.sources.pipelines)
         chosen = self._pipeline(pipeline or next(iter(pipelines), ""))
         periods = self._drift.references(chosen)
         period = next((p for p in periods if p.name == reference), periods[-1] if periods else None)
@@ -88,7 +88,7 @@ class DriftPages:
         return feature_views(rows, against, period)
 
     def _pipeline(self, name: str) -> str:
-        if name not in self._site.sources.manifests:
+        if name not in self._site.sources.pipelines:
             raise PageError(404, "There is no such pipeline", "Choose one on the drift page.")
         return name
 

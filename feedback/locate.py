@@ -213,6 +213,7 @@ def _run(job: Job) -> RunLine:
         pipeline_version=job.pipeline_version,
         run_number=job.run_number,
         status=of_job(job),
+        shadow=job.shadow,
         attempt=job.attempt,
         priority=job.priority.value,
         device=job.device,

@@ -3,10 +3,12 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, tzinfo
 from typing import Literal
 
 from appliance.core.model import FeedbackEntry, Finding, Job, Reason, RouteDecision, Segment
 from appliance.core.states import DeliveryState, JobState, RouteState
+from feedback.cards import Card, Cards
 from feedback.forms import Form, spoken
 from feedback.site import WebSources
 from feedback.status import (
@@ -20,7 +22,6 @@ from feedback.status import (
     of_route,
     signal_words,
 )
-from pipelines.manifest import Manifest
 from pipelines.quality import FLAG
 from results_store.studies import StudyRow
 
@@ -62,7 +63,8 @@ class RunView:
 
     job: Job
     status: Status
-    manifest: Manifest | None
+    card: Card | None  # of the version that made the result
+    made_on: date  # where the site is
     segments: tuple[Segment, ...]
     rows: tuple[TableRow, ...]
     flags: tuple[str, ...]  # what about the study is outside of what the model was made for
@@ -120,8 +122,10 @@ class Review:
 class Reviewer:
     """Gathers reviews."""
 
-    def __init__(self, sources: WebSources) -> None:
+    def __init__(self, sources: WebSources, cards: Cards, zone: tzinfo) -> None:
         self._sources = sources
+        self._cards = cards
+        self._zone = zone
         self._store = sources.store
 
     def of_study(self, study: StudyRow, job_id: int | None) -> Review | None:
@@ -173,7 +177,8 @@ class Reviewer:
         return RunView(
             job=job,
             status=of_job(job),
-            manifest=self._sources.manifests.get(job.pipeline),
+            card=self._cards.of(job.pipeline_digest),
+            made_on=job.created_at.astimezone(self._zone).date(),
             segments=segments,
             rows=table(findings, segments),
             flags=tuple(note for note in notes if note.startswith(FLAG)),

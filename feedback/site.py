@@ -20,7 +20,6 @@ from feedback.banner import date_words
 from feedback.forms import Form
 from feedback.options import WebOptions
 from feedback.system import Lookout
-from pipelines.manifest import Manifest
 from results_store.store import Store
 
 HERE = Path(__file__).parent
@@ -38,7 +37,7 @@ class WebSources:
     `image_path` returns the file of a spool name, or None once it is no longer kept.
     `patient_key_of_id` returns the keyed hash of (Patient ID, its issuer or ""), or None for
     a value that never matches. `forms` has the form of each name that a route may use, and
-    "default". `manifests` has each pipeline by name, as it is installed now. `lookout` has what
+    "default". `pipelines` are the names of those that are installed now. `lookout` has what
     the spool, the disk and the other roles tell.
     """
 
@@ -47,7 +46,7 @@ class WebSources:
     image_path: Callable[[str], Path | None]
     results_folder: Path
     patient_key_of_id: Callable[[str, str], str | None]
-    manifests: Mapping[str, Manifest]
+    pipelines: tuple[str, ...]
     forms: Mapping[str, Form]
     lookout: Lookout
 

@@ -43,6 +43,17 @@ class PeerLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineLine:
+    """One pipeline as it lies in its folder now, and what becomes of its results."""
+
+    name: str
+    version: str  # "" where the folder is broken
+    digest: str
+    words: str
+    leaves: bool  # whether its results go wherever a route sends them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemStatus:
     """Everything at one moment."""
 
@@ -58,6 +69,7 @@ class SystemStatus:
     jobs: Mapping[str, int]
     deliveries: Mapping[str, int]
     paused: tuple[str, ...]
+    pipelines: tuple[PipelineLine, ...]
     stranded: tuple[str, ...]
     last_problems: tuple[str, ...]
     peers: tuple[PeerLine, ...]
@@ -70,3 +82,4 @@ class Lookout:
     rules: Rules
     in_spool: Callable[[str], InSpool]
     system: Callable[[], SystemStatus]
+    pipelines: Callable[[], tuple[PipelineLine, ...]]

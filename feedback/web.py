@@ -10,6 +10,7 @@ from starlette.staticfiles import StaticFiles
 from feedback.answers import AnswerPages
 from feedback.auth import Gate
 from feedback.banner import Banners
+from feedback.cards import Cards
 from feedback.desk import Desk
 from feedback.drift_page import DriftPages
 from feedback.errors import LoginNeeded, PageError
@@ -18,6 +19,7 @@ from feedback.login_pages import LoginPages, login_url
 from feedback.options import WebOptions, check_options
 from feedback.picture_pages import PicturePages
 from feedback.pictures import Pictures
+from feedback.pipeline_pages import PipelinePages
 from feedback.review import Reviewer
 from feedback.route_pages import RoutePages
 from feedback.shield import Shield
@@ -56,11 +58,12 @@ def create_app(options: WebOptions, sources: WebSources) -> FastAPI:
 def _add_pages(app: FastAPI, site: Site) -> None:
     banners = Banners(site.sources.image_path)
     overview = Overview(site, banners)
+    cards = Cards(site.store)
     desk = Desk(
         site=site,
         banners=banners,
         pictures=Pictures(site.sources.image_path),
-        reviewer=Reviewer(site.sources),
+        reviewer=Reviewer(site.sources, cards, site.options.time_zone),
     )
     answers = AnswerPages(desk)
     for pages in (
@@ -72,6 +75,7 @@ def _add_pages(app: FastAPI, site: Site) -> None:
         PicturePages(desk),
         answers,
         DriftPages(site),
+        PipelinePages(site, cards),
         WherePages(desk),
     ):
         app.include_router(pages.router())

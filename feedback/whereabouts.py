@@ -105,6 +105,7 @@ class RunLine:
     pipeline_version: str
     run_number: int
     status: Status
+    shadow: str  # why its result stays here although the route sends
     attempt: int
     priority: str
     device: str | None

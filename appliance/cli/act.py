@@ -100,7 +100,9 @@ def rerun(study: StudyArgument, route: RouteArgument, config: ConfigOption = DEF
         site.store.audit.record(who, "route-rerun", study, route)
         site.wake_all()
     console.print(
-        f"route {route} runs again if it has images of {study} that it had not.", markup=False
+        f"route {route} runs again if it has images of {study} that it had not, "
+        "or if results stayed here that may leave now.",
+        markup=False,
     )
     return 0
 

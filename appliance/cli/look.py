@@ -153,6 +153,7 @@ def _job_row(job: Job) -> dict[str, object]:
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "reason": job.reason,
+        "shadow": job.shadow,
     }
 
 
@@ -174,7 +175,8 @@ def _delivery_row(delivery: Delivery) -> dict[str, object]:
 
 
 def _study_and_reason(row: Mapping[str, object]) -> str:
-    return f"{row['study']}: {row['reason']}" if row["reason"] else f"{row['study']}"
+    said = [str(row[key]) for key in ("reason", "shadow") if row.get(key)]
+    return ": ".join((str(row["study"]), *said))
 
 
 def _count(things: Sized, name: str) -> str:

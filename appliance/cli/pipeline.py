@@ -1,4 +1,4 @@
-"""`appliance pipeline`: check one, lay out a new one, run one over a cohort."""
+"""`appliance pipeline`: check one, lay out a new one, run one over a cohort, list all versions."""
 
 import json
 import shlex
@@ -22,6 +22,7 @@ from appliance.cli.common import (
     printable,
 )
 from appliance.cli.trial_lines import FINE, print_report
+from appliance.cli.versions import list_versions
 from appliance.trial.cohort import Ended
 from appliance.trial.listing import COLUMN, places
 from appliance.trial.template import checked_name, lay_out
@@ -47,8 +48,8 @@ FolderArgument = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    text = "Check a pipeline, lay out a new one, run one over a cohort."
-    add_group(app, "pipeline", text, (check_one, new_one, run_many))
+    text = "Check a pipeline, lay out a new one, run one over a cohort, list all."
+    add_group(app, "pipeline", text, (check_one, new_one, run_many, list_versions))
 
 
 def check_one(

@@ -77,6 +77,8 @@ def system_lines(system: SystemStatus, zone: ZoneInfo) -> Iterator[str]:
     yield _line("jobs", _counts(system.jobs))
     yield _line("deliveries", _counts(system.deliveries))
     yield _line("paused", ", ".join(system.paused) or "nothing")
+    for one in system.pipelines:
+        yield _line("pipeline", f"{one.name} {one.version}: {one.words}")
     for text in (*system.stranded, *system.last_problems):
         yield _line("problem", text)
     for peer in system.peers:
@@ -167,7 +169,8 @@ def _run(line: RunLine, zone: ZoneInfo) -> str:
     )
     ended = f"; ended {_moment(line.finished_at, zone)}" if line.finished_at else ""
     again = f"; again {_moment(line.next_attempt_at, zone)}" if line.next_attempt_at else ""
-    return text + ended + again
+    shadow = f"; shadow: {line.shadow}" if line.shadow else ""
+    return text + ended + again + shadow
 
 
 def _delivery(line: DeliveryLine, zone: ZoneInfo) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from appliance.core.clock import Clock
 from appliance.core.log import Event, log_event
-from appliance.core.model import JobInput, RouteDecision
+from appliance.core.model import Job, JobInput, RouteDecision
 from appliance.core.ports import Role, Wakeup
 from appliance.core.states import RouteState
 from appliance.intake.completion import Completion, Outcome, Said, evaluate
@@ -164,10 +164,13 @@ class Closer:
         self._wakeup.wake(Role.WORK)
 
     def _with_news(self, uid: str, route: str, runs: tuple[NewRun, ...]) -> tuple[NewRun, ...]:
-        """Return the runs without those whose pipeline ran last on these very images."""
+        """Return the runs without those whose pipeline ran last on these very images.
+
+        What ran in shadow then, and would go out now, runs again.
+        """
         jobs = sorted(self._store.jobs.of_study(uid), key=lambda job: job.run_number)
-        ran = {job.pipeline: _images(job.inputs) for job in jobs if job.route == route}
-        return tuple(run for run in runs if ran.get(run.pipeline) != _images(run.inputs))
+        last = {job.pipeline: job for job in jobs if job.route == route}
+        return tuple(run for run in runs if _is_news(run, last.get(run.pipeline)))
 
     def close(self, uid: str, decision: RouteDecision, signal: str) -> None:
         """Close the route with a decision that runs nothing."""
@@ -205,6 +208,12 @@ class Closer:
             feedback_form=plan.feedback_form,
             run_after=now,
         )
+
+
+def _is_news(run: NewRun, last: Job | None) -> bool:
+    if last is None or _images(run.inputs) != _images(last.inputs):
+        return True
+    return bool(last.shadow) and not run.shadow
 
 
 def _images(inputs: Iterable[JobInput]) -> frozenset[tuple[str, str]]:

@@ -7,16 +7,16 @@ from pathlib import Path
 from appliance.core.clock import Clock
 from appliance.core.errors import ConfigError
 from appliance.intake.options import InstalledVersion
-from appliance.jobs.folders import Digests
+from appliance.jobs.folders import Folders
 from appliance.settings.model import Settings
 from appliance.trial.choose import pipeline_inputs
 from pipelines import weights
 from pipelines.coding import verify_codes
 from pipelines.folders import find_folder
-from pipelines.manifest import FILE_NAME, Manifest, digest, load_manifest
+from pipelines.manifest import FILE_NAME, Manifest
 from pipelines.parameters import mistakes
 
-_LOOK_EVERY = 5.0  # seconds; a look is a stat of each file
+_LOOK_EVERY = 1.0  # seconds; a look is a stat of each file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +39,12 @@ class Installed:
 
 def installed(settings: Settings) -> Mapping[str, Installed]:
     """Return every pipeline of the settings. Raises ConfigError with the mistakes of all."""
+    folders = Folders()
     found: dict[str, Installed] = {}
     problems: list[str] = []
-    for name, pipeline in settings.pipelines.items():
+    for name in settings.pipelines:
         try:
-            folder = find_folder(name, pipeline.path)
-            manifest = load_manifest(folder)
-            found[name] = Installed(
-                name=name, folder=folder, manifest=manifest, digest=digest(folder)
-            )
-            problems += [
-                settings.problem(("pipelines", name, "parameters", key), text)
-                for key, text in mistakes(manifest.parameters, pipeline.parameters)
-            ]
+            found[name] = install(settings, name, folders)
         except ConfigError as error:
             problems += error.problems
     if problems:
@@ -59,12 +52,29 @@ def installed(settings: Settings) -> Mapping[str, Installed]:
     return found
 
 
+def install(settings: Settings, name: str, folders: Folders) -> Installed:
+    """Return one pipeline of the settings; `folders` remembers what it read.
+
+    Raises ConfigError with every mistake in its manifest and in the parameters that are set.
+    """
+    pipeline = settings.pipelines[name]
+    folder = find_folder(name, pipeline.path)
+    manifest = folders.manifest_of(folder)
+    wrong = [
+        settings.problem(("pipelines", name, "parameters", key), text)
+        for key, text in mistakes(manifest.parameters, pipeline.parameters)
+    ]
+    if wrong:
+        raise ConfigError(*wrong)
+    return Installed(name=name, folder=folder, manifest=manifest, digest=folders.digest_of(folder))
+
+
 class FolderWatch:
     """Tells once when another version of a pipeline lies in its folder."""
 
     def __init__(self, pipelines: Mapping[str, Installed], clock: Clock) -> None:
         self._known = {one.folder: one.digest for one in pipelines.values()}
-        self._digests = Digests()
+        self._folders = Folders()
         self._clock = clock
         self._looked_at = clock.monotonic()
 
@@ -81,8 +91,8 @@ class FolderWatch:
 
     def _digest(self, folder: Path) -> str:
         try:
-            return self._digests.of(folder)
-        except OSError:  # it is being exchanged just now
+            return self._folders.digest_of(folder)
+        except (ConfigError, OSError):  # it is being exchanged just now
             return self._known[folder]
 
 

@@ -71,6 +71,7 @@ def build(site: Site, stop: Stop) -> Service:
     def step() -> timedelta:
         if watch.saw_another_version():
             stop.start_afresh()
+            return timedelta(0)  # a job of the version that was here would find it gone
         commitments.step()
         return work.step()
 

@@ -11,9 +11,17 @@ from appliance.core.product import VERSION
 from appliance.core.states import DeliveryState, JobState
 from appliance.service import is_listening
 from appliance.settings.model import Settings
+from appliance.wiring.shelf import pipelines_now
 from appliance.wiring.site import Site
 from feedback.locate import find
-from feedback.system import DiskLine, Lookout, PeerLine, RoleLine, SystemStatus
+from feedback.system import (
+    DiskLine,
+    Lookout,
+    PeerLine,
+    PipelineLine,
+    RoleLine,
+    SystemStatus,
+)
 from feedback.whereabouts import InSpool, Rules, Stray, Whereabouts
 from results_store.store import Store
 from scp.association import Refusal
@@ -28,10 +36,12 @@ _PROBLEMS = 5
 
 def lookout(site: Site) -> Lookout:
     """Return what the pages ask."""
+    pipelines = pipelines_now(site.settings, site.clock)
     return Lookout(
         rules=_rules(site.settings),
         in_spool=lambda study: in_spool(site, study),
-        system=lambda: system_status(site),
+        system=lambda: _system_status(site, pipelines()),
+        pipelines=pipelines,
     )
 
 
@@ -56,6 +66,10 @@ def in_spool(site: Site, study_uid: str) -> InSpool:
 
 def system_status(site: Site) -> SystemStatus:
     """Return how everything is now."""
+    return _system_status(site, pipelines_now(site.settings, site.clock)())
+
+
+def _system_status(site: Site, pipelines: tuple[PipelineLine, ...]) -> SystemStatus:
     store = site.store
     return SystemStatus(
         now=site.clock.now(),
@@ -72,6 +86,7 @@ def system_status(site: Site) -> SystemStatus:
         jobs=store.overview.jobs(),
         deliveries=store.overview.deliveries(),
         paused=tuple(sorted(f"{kind} {name}" for kind, name in store.controls.paused())),
+        pipelines=pipelines,
         stranded=tuple(stranded(site.settings, store)),
         last_problems=_problems(store),
         peers=tuple(map(peer_line, read_tallies(site.folders.tallies))),

@@ -11,7 +11,6 @@ from starlette.types import ASGIApp
 from appliance.core.ports import Role
 from appliance.intake.patient import patient_key
 from appliance.service import Service, Stop
-from appliance.wiring.catalogue import installed
 from appliance.wiring.forms import load_forms
 from appliance.wiring.lookout import lookout
 from appliance.wiring.site import Site
@@ -74,9 +73,7 @@ def application(site: Site, options: WebOptions) -> FastAPI:
             image_path=site.image,
             results_folder=site.folders.results,
             patient_key_of_id=partial(patient_key, site.secret("patient-key")),
-            manifests={
-                name: pipeline.manifest for name, pipeline in installed(site.settings).items()
-            },
+            pipelines=tuple(site.settings.pipelines),
             forms=load_forms(site.settings),
             lookout=lookout(site),
         ),

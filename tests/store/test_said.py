@@ -7,8 +7,8 @@ from sqlalchemy import select, text
 
 from appliance.core.errors import StoreError
 from appliance.core.log import Event
-from results_store.schema import APPEND_ONLY, metadata
 from results_store.registry import PipelineRelease, PipelineVersion
+from results_store.schema import APPEND_ONLY, metadata
 from results_store.store import Store
 from tests.store import world
 from tests.store.world import START, STUDY, SteppedClock

@@ -11,7 +11,7 @@ from results_store.store import Store
 from tests.builders import mr_slices
 from tests.store import world as store_world
 from tests.store.intake_world import STUDY, IntakeWorld, plan
-from tests.store.world import START, SteppedClock
+from tests.store.world import START, SteppedClock, finish
 
 QUIET = timedelta(seconds=30)
 ENDED = Objection(
@@ -59,6 +59,23 @@ def test_a_release_counts_to_its_last_day(world: IntakeWorld) -> None:
     world.pass_time(QUIET)
     (later,) = world.jobs("1.2.3.2")
     assert later.shadow == "the release ended on 2026-11-21"
+
+
+def test_what_ran_in_shadow_runs_again_for_a_person_once_it_is_released(
+    world: IntakeWorld,
+) -> None:
+    world.use(plan(objections={"brain-mr": (NOT_RELEASED,)}))
+    receive(world)
+    finish(world.store, now=world.clock.now())
+    world.store.routes.run_again(STUDY, "brain", "asked for")
+    world.pass_time(QUIET)
+    assert len(world.jobs()) == 1, "nothing changed"
+    world.use(plan())
+    world.store.routes.run_again(STUDY, "brain", "asked for")
+    world.pass_time(QUIET)
+    first, again = world.jobs()
+    assert (again.shadow, again.supersedes) == ("", first.job_id)
+    assert world.store.jobs.sends(again.job_id)
 
 
 def test_a_route_that_sends_nowhere_has_no_more_to_say(world: IntakeWorld) -> None:

@@ -153,6 +153,10 @@ def test_a_shadow_route_leaves_the_pacs_untouched(
     assert found == []
 
 
+def _starts(site: Appliance, role: str) -> int:
+    return sum(event["role"] == role for event in site.events("service.started"))
+
+
 def test_another_version_in_the_folder_of_a_running_appliance_runs_in_shadow(
     pacs: Orthanc, tmp_path: Path, phantom: list[Path]
 ) -> None:
@@ -161,10 +165,9 @@ def test_another_version_in_the_folder_of_a_running_appliance_runs_in_shadow(
     data = settings(tmp_path, pacs.port)
     data["pipelines"]["bright-volume"]["path"] = str(folder)
     with appliance(tmp_path, data) as site:
-        starts = len(site.events("service.started"))
         manifest = folder / "pipeline.yaml"
         manifest.write_text(manifest.read_text().replace("version: 1.0.0", "version: 1.1.0"))
-        wait_until(lambda: len(site.events("service.started")) > starts, 60)
+        wait_until(lambda: _starts(site, "orchestrate") == 2, 60)
         storescu(site.receiver_port, phantom)
         study = study_of(phantom)
         (job,) = site.wait_for_jobs(study, JobState.DONE)

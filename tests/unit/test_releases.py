@@ -319,7 +319,7 @@ def test_another_version_in_a_folder_is_seen_once(folder: Path) -> None:
     watch = FolderWatch(installed(written(folder, {})), clock)
     change(folder, "version: 1.0.0", "version: 1.1.0")
     assert not watch.saw_another_version()  # it looks now and then
-    clock.advance(timedelta(seconds=6))
+    clock.advance(timedelta(seconds=2))
     assert watch.saw_another_version()
-    clock.advance(timedelta(seconds=6))
+    clock.advance(timedelta(seconds=2))
     assert not watch.saw_another_version()

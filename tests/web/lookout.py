@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from appliance.core.clock import Clock
-from feedback.system import DiskLine, Lookout, PeerLine, RoleLine, SystemStatus
+from feedback.system import DiskLine, Lookout, PeerLine, PipelineLine, RoleLine, SystemStatus
 from feedback.whereabouts import InSpool, Rules
 
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
@@ -26,11 +26,30 @@ class SteppedClock:
         self._now += timedelta(**by)
 
 
+PIPELINES = (
+    PipelineLine(
+        name="bright-volume",
+        version="1.0.0",
+        digest="d" * 64,
+        words="released as second-reader by Dr. Test on 2026-11-01",
+        leaves=True,
+    ),
+    PipelineLine(
+        name="lung-ct",
+        version="",
+        digest="",
+        words="broken: its version is missing",
+        leaves=False,
+    ),
+)
+
+
 def lookout(in_spool: Mapping[str, InSpool], clock: Clock) -> Lookout:
     return Lookout(
         rules=Rules(quiet={"brain volumes": timedelta(seconds=30)}, proof={"pacs": "c-find"}),
         in_spool=lambda study: in_spool.get(study, InSpool()),
         system=lambda: system_status(clock.now()),
+        pipelines=lambda: PIPELINES,
     )
 
 
@@ -57,6 +76,7 @@ def system_status(now: datetime) -> SystemStatus:
         jobs={"done": 790, "failed": 1, "running": 1},
         deliveries={"delivered": 1580, "held": 1},
         paused=("destination vna",),
+        pipelines=PIPELINES,
         stranded=("2 deliveries wait for destination 'old', which the settings do not have",),
         last_problems=("job 17: the series has gaps", "delivery 40: identity-changed"),
         peers=(

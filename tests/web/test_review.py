@@ -17,6 +17,7 @@ from appliance.core.states import JobEvent, JobState
 from feedback.review import choose
 from results_store.indexing import Comparison
 from tests.web.world import (
+    BRIGHT,
     LEASE,
     MARKER,
     MARKER_COLOR,
@@ -28,6 +29,7 @@ from tests.web.world import (
     facts_of,
     hidden,
     received_as,
+    version,
 )
 
 
@@ -228,6 +230,70 @@ def test_a_shadow_result_is_shown_and_says_that_it_is_sent_nowhere(
     page = reader.get(f"/studies/{study}").text
     assert "Shadow: not sent to the PACS" in page
     assert "Nowhere" in page
+
+
+def test_a_result_that_is_not_released_says_why_it_is_sent_nowhere(
+    reader: httpx.Client, world: World, study: str
+) -> None:
+    world.queue(study, send=False, shadow="1.1.0 is not released")
+    world.finish()
+    page = reader.get(f"/studies/{study}").text
+    assert "Shadow: not sent to the PACS: 1.1.0 is not released" in page
+    assert "Nowhere: 1.1.0 is not released." in page
+    assert "shadow: 1.1.0 is not released" in reader.get(f"/studies/{study}/where").text
+
+
+CARD = """\
+population: Adults with one bright object.
+training: [{what: Bright objects, number: 12 volumes of 7 people, where: Here, licence: CC0}]
+metrics:
+  - {name: Dice, value: 0.875, interval: 95 % CI 0.86 to 0.89, data: 3 volumes, source: make test}
+regulatory: {status: research}"""
+
+
+def test_the_card_is_that_of_the_version_which_made_the_result(
+    reader: httpx.Client, world: World, study: str
+) -> None:
+    text = (BRIGHT / "pipeline.yaml").read_text().replace("regulatory: {status: research}", CARD)
+    text = text.replace("version: 1.0.0", "version: 1.1.0").replace("title: ", "title: New ")
+    world.store.registry.note(
+        version(digest="e" * 64, version="1.1.0", manifest=text), None, world.clock.now()
+    )
+    world.queue(study, pipeline_digest="e" * 64, pipeline_version="1.1.0")
+    world.finish()
+    page = reader.get(f"/studies/{study}").text
+    for words in (
+        "New Volume of the brightest object",
+        "Adults with one bright object.",
+        "12 volumes of 7 people",
+        "<strong>0.875</strong> (95 % CI 0.86 to 0.89)",
+        "3 volumes",
+        "make test",
+        "second-reader",
+        f'<a href="/pipelines/{"e" * 64}">',
+    ):
+        assert words in page
+    world.queue(study, route="other", pipeline_digest="f" * 64)
+    other = world.finish()
+    page = reader.get(f"/studies/{study}?run={other.job_id}").text
+    assert "This version was here before cards were kept." in page
+
+
+def test_a_clearance_that_had_ended_is_shown_as_none(
+    reader: httpx.Client, world: World, study: str
+) -> None:
+    cleared = "{status: cleared, identifier: K1, jurisdiction: US, expires: 2026-11-21}"
+    text = (BRIGHT / "pipeline.yaml").read_text().replace("{status: research}", cleared)
+    world.store.registry.note(version(digest="e" * 64, manifest=text), None, world.clock.now())
+    for route in ("today", "tomorrow"):
+        world.queue(study, route=route, pipeline_digest="e" * 64)
+        job = world.finish()
+        world.clock.advance(days=1)
+    enter(reader, world)
+    page = reader.get(f"/studies/{study}?run={job.job_id - 1}").text
+    assert page.count('class="label cleared">Cleared: K1 (US)<') == 2
+    page = reader.get(f"/studies/{study}?run={job.job_id}").text
+    assert page.count('class="label research">No longer cleared: K1 (US)<') == 2
 
 
 def test_deliveries_are_told(reader: httpx.Client, study: str, job: Job) -> None:

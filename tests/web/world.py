@@ -44,7 +44,6 @@ from feedback.whereabouts import InSpool
 from pipelines.base import PipelineOutput
 from pipelines.encode.context import RunContext
 from pipelines.encode.encoder import encode
-from pipelines.manifest import Manifest, load_manifest
 from pipelines.quality import FLAG
 from pipelines.series import read_volume
 from pipelines.volume import LabelMap
@@ -53,6 +52,7 @@ from results_store.facts import InstanceFacts
 from results_store.jobs import SendTo
 from results_store.migrate import migrate
 from results_store.options import StoreOptions
+from results_store.registry import PipelineVersion
 from results_store.store import Store, open_store
 from tests.builders import mr_series
 from tests.web.lookout import SteppedClock, lookout
@@ -85,8 +85,19 @@ def phantom(folder: Path, **attributes: Any) -> list[Path]:
     return mr_series(folder, pixels=voxels, spacing=SPACING, **values)
 
 
-def bright_manifest() -> Manifest:
-    return load_manifest(ROOT / "tests/pipelines/bright_volume")
+BRIGHT = ROOT / "tests/pipelines/bright_volume"
+
+
+def version(**changes: Any) -> PipelineVersion:
+    """Return the version that made the phantom's result, as the registry keeps it."""
+    values = {
+        "digest": "d" * 64,
+        "name": "bright-volume",
+        "version": "1.0.0",
+        "manifest": (BRIGHT / "pipeline.yaml").read_text(),
+        "card": (BRIGHT / "card.md").read_text(),
+    }
+    return PipelineVersion(**(values | changes))
 
 
 @dataclass
@@ -219,7 +230,7 @@ class World:
             image_path=self.files.get,
             results_folder=self.folder / "results",
             patient_key_of_id=key_of_id,
-            manifests={"bright-volume": bright_manifest()},
+            pipelines=("bright-volume",),
             forms={p.stem: parse_form(p.read_text(), p.name) for p in forms.glob("*.yaml")},
             lookout=lookout(self.in_spool, self.clock),
         )
@@ -261,6 +272,7 @@ def make_template(folder: Path, images: list[Path], *, finished: bool) -> Templa
     clock = SteppedClock()
     store = open_store(StoreOptions(url=url), clock)
     store.accounts.create("reader", hash_password(PASSWORD), "reader")
+    store.registry.note(version(), None, clock.now())
     world = World(folder=folder, store=store, clock=clock)
     study = world.receive(images)
     if finished:
