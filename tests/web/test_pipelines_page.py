@@ -8,7 +8,8 @@ from playwright.sync_api import Page, expect
 
 from appliance.core.model import Job
 from results_store.registry import PipelineRelease
-from tests.web.world import PASSWORD, World, enter, version
+from tests.web.versions import version
+from tests.web.world import PASSWORD, World, enter
 
 DIGEST = "d" * 64
 RELEASE = PipelineRelease(

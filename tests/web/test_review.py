@@ -16,8 +16,8 @@ from appliance.core.model import Job
 from appliance.core.states import JobEvent, JobState
 from feedback.review import choose
 from results_store.indexing import Comparison
+from tests.web.versions import BRIGHT, version
 from tests.web.world import (
-    BRIGHT,
     LEASE,
     MARKER,
     MARKER_COLOR,
@@ -29,7 +29,6 @@ from tests.web.world import (
     facts_of,
     hidden,
     received_as,
-    version,
 )
 
 

@@ -52,10 +52,10 @@ from results_store.facts import InstanceFacts
 from results_store.jobs import SendTo
 from results_store.migrate import migrate
 from results_store.options import StoreOptions
-from results_store.registry import PipelineVersion
 from results_store.store import Store, open_store
 from tests.builders import mr_series
 from tests.web.lookout import SteppedClock, lookout
+from tests.web.versions import version
 
 ROOT = Path(__file__).parents[2]
 START = SteppedClock().now()
@@ -83,21 +83,6 @@ def phantom(folder: Path, **attributes: Any) -> list[Path]:
     voxels[SPOT] = 600
     values = {"WindowCenter": 500, "WindowWidth": 1000} | attributes
     return mr_series(folder, pixels=voxels, spacing=SPACING, **values)
-
-
-BRIGHT = ROOT / "tests/pipelines/bright_volume"
-
-
-def version(**changes: Any) -> PipelineVersion:
-    """Return the version that made the phantom's result, as the registry keeps it."""
-    values = {
-        "digest": "d" * 64,
-        "name": "bright-volume",
-        "version": "1.0.0",
-        "manifest": (BRIGHT / "pipeline.yaml").read_text(),
-        "card": (BRIGHT / "card.md").read_text(),
-    }
-    return PipelineVersion(**(values | changes))
 
 
 @dataclass
