@@ -54,6 +54,11 @@ class Registry:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def add(self, version: PipelineVersion, now: datetime) -> None:
+        """Note that the version is here, for a run beside the routes: nothing of its release."""
+        with self._database.write() as connection:
+            insert_if_absent(connection, pipeline_version, {**asdict(version), "first_seen": now})
+
     def note(
         self, version: PipelineVersion, release: PipelineRelease | None, now: datetime
     ) -> None:

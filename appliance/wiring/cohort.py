@@ -13,6 +13,7 @@ from appliance.trial.journal import Heading, Journal, Settled
 from appliance.trial.listing import Listing, list_studies
 from appliance.trial.rows import Target
 from appliance.trial.subject import Subject, subject_in
+from appliance.wiring.registry import version_of
 from appliance.wiring.site import Site, lease_holder, open_site
 from appliance.wiring.trial import pipeline_folder
 from appliance.wiring.work import executor_of, worker_options
@@ -66,6 +67,8 @@ def run_cohort(options: CohortOptions, listener: Listener) -> CohortDone:
     name = options.name or target.name
     with open_site(options.config) as site:
         subject = _subject(site, options.pipeline)
+        version = version_of(subject.manifest, subject.options.folder, subject.digest)
+        site.store.registry.add(version, site.clock.now())
         heading = Heading(
             cohort=name,
             pipeline=subject.manifest.name,

@@ -1,12 +1,13 @@
 """What is installed goes into the store's registry, with what the settings say of it."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from appliance.settings.work import Release
 from appliance.wiring.catalogue import Installed
 from appliance.wiring.releases import names
 from appliance.wiring.site import Site
-from pipelines.manifest import FILE_NAME, read_card
+from pipelines.manifest import FILE_NAME, Manifest, read_card
 from results_store.registry import PipelineRelease, PipelineVersion
 
 
@@ -14,17 +15,18 @@ def register(site: Site, catalogue: Mapping[str, Installed]) -> None:
     """Note every pipeline as it lies in its folder now."""
     for name, pipeline in catalogue.items():
         release = site.settings.pipelines[name].release
-        site.store.registry.note(version_of(pipeline), _noted(release, pipeline), site.clock.now())
+        version = version_of(pipeline.manifest, pipeline.folder, pipeline.digest)
+        site.store.registry.note(version, _noted(release, pipeline), site.clock.now())
 
 
-def version_of(pipeline: Installed) -> PipelineVersion:
-    """Return the version as the registry keeps it."""
+def version_of(manifest: Manifest, folder: Path, digest: str) -> PipelineVersion:
+    """Return the version that lies in `folder` as the registry keeps it."""
     return PipelineVersion(
-        digest=pipeline.digest,
-        name=pipeline.name,
-        version=pipeline.manifest.version,
-        manifest=(pipeline.folder / FILE_NAME).read_text(encoding="utf-8"),
-        card=read_card(pipeline.manifest, pipeline.folder),
+        digest=digest,
+        name=manifest.name,
+        version=manifest.version,
+        manifest=(folder / FILE_NAME).read_text(encoding="utf-8"),
+        card=read_card(manifest, folder),
     )
 
 

@@ -30,6 +30,15 @@ def test_a_version_is_noted_once_with_when_it_was_seen_first(store: Store) -> No
     assert store.registry.get("e" * 64) is None
 
 
+def test_a_run_beside_the_routes_takes_no_release_back(store: Store) -> None:
+    store.registry.note(VERSION, RELEASE, START)
+    store.registry.add(VERSION, LATER)
+    found = store.registry.get(VERSION.digest)
+    assert found is not None
+    assert found.releases == ((START, RELEASE),)
+    assert found.first_seen == START
+
+
 def test_runs_are_counted_by_the_hash_of_the_folder(store: Store) -> None:
     store.registry.note(VERSION, None, START)
     store.registry.note(replace(VERSION, digest="e" * 64, version="1.1"), None, LATER)
