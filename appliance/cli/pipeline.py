@@ -48,7 +48,7 @@ FolderArgument = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands."""
-    text = "Check a pipeline, lay out a new one, run one over a cohort, list all."
+    text = "Check a pipeline, lay one out, run one over a cohort, list all."
     add_group(app, "pipeline", text, (check_one, new_one, run_many, list_versions))
 
 
@@ -126,7 +126,7 @@ def run_many(
         bool, typer.Option("--retry", help="With --resume: failed studies once more.")
     ] = False,
 ) -> int:
-    """Run a pipeline over many studies, in shadow; into the store and tables."""
+    """Run a pipeline over many studies, in shadow; write tables."""
     if not shadow:
         raise typer.BadParameter("a cohort runs in shadow alone: write --shadow")
     if retry and not resume:

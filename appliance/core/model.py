@@ -4,9 +4,9 @@ Pixel arrays are not here: they stay in `pipelines`. Attribute names are DICOM k
 snake_case. Times are aware and in UTC; DICOM dates and times stay the text that was received.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from appliance.core.states import DeliveryState, JobState
@@ -154,28 +154,6 @@ class Reason:
     found: str
     holds: bool
     series_instance_uid: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Objection:
-    """Why results of a pipeline may not leave by a route: they stay here, in shadow."""
-
-    key: tuple[str | int, ...]  # of the settings, where it is put right
-    reason: str
-    advice: str
-    since: date | None = None  # the first day on which it holds; None: from the beginning
-    until: date | None = None  # the last one; None: without end
-
-    def holds(self, day: date) -> bool:
-        """Return whether it holds on `day`."""
-        return (self.since is None or day >= self.since) and (
-            self.until is None or day <= self.until
-        )
-
-
-def reasons_on(objections: Iterable[Objection], day: date) -> str:
-    """Return the reasons that hold on `day`, each once, as one text; "" where there is none."""
-    return "; ".join(dict.fromkeys(one.reason for one in objections if one.holds(day)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from appliance.core.backoff import Backoff
-from appliance.core.model import Objection, Priority, reasons_on
+from appliance.core.model import Priority
+from appliance.core.objections import Objection, reasons_on
 from appliance.routing.rules import PipelineInputs, Route
 from results_store.jobs import SendTo
 

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from appliance.core.clock import SystemClock
 from appliance.core.errors import StoreError
-from appliance.core.model import Objection, RouteDecision, StudySummary
+from appliance.core.model import RouteDecision, StudySummary
+from appliance.core.objections import Objection
 from appliance.core.ports import Role
 from appliance.intake.bulletins import Bulletins
 from appliance.intake.commitment import Committer

@@ -10,7 +10,8 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from appliance.core.clock import Clock
-from appliance.core.model import Job, Objection, Priority, reasons_on
+from appliance.core.model import Job, Priority
+from appliance.core.objections import Objection, reasons_on
 from appliance.settings.model import Settings
 from appliance.settings.work import Release, RouteSettings
 from appliance.wiring.catalogue import Installed, installed

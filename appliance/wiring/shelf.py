@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from appliance.core.clock import Clock
 from appliance.core.errors import ConfigError
-from appliance.core.model import reasons_on
+from appliance.core.objections import reasons_on
 from appliance.jobs.folders import Folders
 from appliance.settings.model import Settings
 from appliance.wiring.catalogue import Installed, install

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.core.model import Objection
+from appliance.core.objections import Objection
 from appliance.intake.options import Backfill
 from results_store.store import Store
 from tests.builders import mr_slices

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.core.errors import ConfigError
-from appliance.core.model import Job, Priority, reasons_on
+from appliance.core.model import Job, Priority
+from appliance.core.objections import reasons_on
 from appliance.core.states import JobState
 from appliance.settings.load import parse_settings
 from appliance.settings.model import Settings
