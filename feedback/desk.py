@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fastapi import Request
 
-from appliance.core.model import Job
+from appliance.core.model import Job, ObjectKind
 from appliance.core.uids import is_usable_uid
 from feedback.auth import Visitor
 from feedback.banner import Banners
@@ -66,8 +66,10 @@ class Desk:
         return tuple(by_series.get(series_uid, ()))
 
     def mask_file(self, job_id: int) -> Path | None:
-        """Return the run's segmentation object, or None."""
+        """Return the run's segmentation object, or None; one that it made itself, if readable."""
+        if not self.site.store.results.segments(job_id):
+            return None
         for item in self.site.store.results.objects(job_id):
-            if item.kind == "seg":
+            if item.kind == ObjectKind.SEG:
                 return self.site.sources.results_folder / item.path
         return None

@@ -1,6 +1,7 @@
 """What the page of one study says, gathered from the store (no drawing, no HTTP)."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, tzinfo
@@ -17,6 +18,7 @@ from feedback.status import (
     late_words,
     latest_decisions,
     newest_runs,
+    object_words,
     of_delivery,
     of_job,
     of_route,
@@ -69,6 +71,7 @@ class RunView:
     rows: tuple[TableRow, ...]
     flags: tuple[str, ...]  # what about the study is outside of what the model was made for
     notes: tuple[str, ...]
+    objects: Mapping[str, int]  # how many of each kind, in words
     is_shadow: bool
     deliveries: tuple[Status, ...]
     delivering: bool
@@ -183,6 +186,7 @@ class Reviewer:
             rows=table(findings, segments),
             flags=tuple(note for note in notes if note.startswith(FLAG)),
             notes=tuple(note for note in notes if not note.startswith(FLAG)),
+            objects=Counter(object_words(item.kind) for item in results.objects(job.job_id)),
             is_shadow=not self._store.jobs.sends(job.job_id),
             deliveries=tuple(of_delivery(delivery) for delivery in deliveries),
             delivering=any(delivery.state in _ON_THE_WAY for delivery in deliveries),
@@ -229,7 +233,7 @@ def choose(jobs: Sequence[Job], job_id: int | None) -> Job | None:
 
 
 def table(findings: Sequence[Finding], segments: Sequence[Segment]) -> tuple[TableRow, ...]:
-    """Return the findings with a structure's two sides on one line."""
+    """Return the findings with a structure's two sides on one line; then what is only marked."""
     colors = {segment.number: "#{:02x}{:02x}{:02x}".format(*segment.color) for segment in segments}
     rows: dict[tuple[str, str, str], dict[Column, Cell]] = {}
     for finding in findings:
@@ -241,6 +245,12 @@ def table(findings: Sequence[Finding], segments: Sequence[Segment]) -> tuple[Tab
             unit = measurement.unit.value
             row = rows.setdefault((finding.name, measurement.concept.meaning, unit), {})
             row[column] = Cell(text=text, segment=number)
+    measured = {cell.segment for cells in rows.values() for cell in cells.values()}
+    for segment in segments:
+        if segment.number not in measured:
+            row = rows.setdefault((segment.name, "", ""), {})
+            marked = Cell(text="marked", segment=segment.number)
+            row[segment.side.value if segment.side else "none"] = marked
     return tuple(
         TableRow(name=name, color=_color(cells, colors), unit=unit, cells=cells)
         for (name, _, unit), cells in rows.items()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from appliance.core.log import Event
-from appliance.core.model import Delivery, Job
+from appliance.core.model import Delivery, Job, ObjectKind
 from appliance.core.states import DeliveryState, JobState, RouteState
 from results_store.routes import RouteStatus, StoredDecision
 from results_store.trail import StoredEvent
@@ -61,7 +61,17 @@ _DELIVERY_WORDS = {
     DeliveryState.FAILED: (Mood.ATTENTION, "not delivered"),
     DeliveryState.CANCELLED: (Mood.NONE, "cancelled"),
 }
-_OBJECT_WORDS = {"sr": "Measurements (SR)", "seg": "Segmentation (SEG)"}
+_OBJECT_WORDS = {
+    ObjectKind.SR: "Measurements (SR)",
+    ObjectKind.SEG: "Segmentation (SEG)",
+    ObjectKind.SC: "Pictures (SC)",
+    ObjectKind.PDF: "Document (PDF)",
+    ObjectKind.MAP: "Parametric map",
+    ObjectKind.PR: "Presentation state",
+    ObjectKind.RT: "Structures (RT)",
+    ObjectKind.IMAGE: "Derived images",
+    ObjectKind.OTHER: "Other object",
+}
 
 
 def of_job(job: Job) -> Status:
@@ -132,12 +142,18 @@ def late_words(events: Sequence[StoredEvent]) -> dict[str, str]:
     }
 
 
+def object_words(kind: str) -> str:
+    """Return what a kind of result object is called."""
+    return _OBJECT_WORDS[ObjectKind(kind)]
+
+
 def of_delivery(delivery: Delivery) -> Status:
     """Return where one object on its way stands."""
     mood, words = _DELIVERY_WORDS[delivery.state]
-    name = _OBJECT_WORDS.get(delivery.result.kind, delivery.result.kind.upper())
     return Status(
-        mood=mood, words=f"{name} to {delivery.destination}: {words}", why=delivery.reason
+        mood=mood,
+        words=f"{object_words(delivery.result.kind)} to {delivery.destination}: {words}",
+        why=delivery.reason,
     )
 
 

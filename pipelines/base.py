@@ -4,11 +4,15 @@ The class that a manifest's `entry` names is called with the keywords `manifest`
 after the weights' SHA-256 were compared. It reads its files in `load`, not before.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from appliance.core.errors import PermanentPipelineError
 from appliance.core.model import PipelineResult
 from pipelines.manifest import Manifest
 from pipelines.specs import ParameterValue
@@ -37,11 +41,54 @@ class PipelineInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MadeObjects:
+    """DICOM files that the pipeline made itself, as they are: nobody has looked at them yet.
+
+    `data` has the bytes of all files, one after the other: one array, whatever their number.
+    `names` are the pipeline's own, for messages; `sizes` are in bytes, in the same order.
+    """
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    data: npt.NDArray[np.uint8]
+
+    @staticmethod
+    def of(files: Sequence[tuple[str, bytes]]) -> "MadeObjects":
+        """Return these files, each with its name."""
+        return MadeObjects(
+            names=tuple(name for name, _ in files),
+            sizes=tuple(len(data) for _, data in files),
+            data=np.frombuffer(b"".join(data for _, data in files), dtype=np.uint8),
+        )
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Yield each file's name and bytes.
+
+        Raises PermanentPipelineError where the sizes are not those of the bytes: what a child
+        process sent is not to be believed.
+        """
+        if (
+            len(self.names) != len(self.sizes)
+            or min(self.sizes, default=0) < 0
+            or sum(self.sizes) != self.data.size
+        ):
+            raise PermanentPipelineError("the sizes of its objects are not those of their bytes")
+        start = 0
+        for name, size in zip(self.names, self.sizes, strict=True):
+            yield name, self.data[start : start + size].tobytes()
+            start += size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PipelineOutput:
-    """What one run says; the label map lies on the voxels of one input volume."""
+    """What one run says; the label map lies on the voxels of one input volume.
+
+    `made` are objects that the pipeline made itself: `pipelines.encode` adopts them or refuses.
+    """
 
     result: PipelineResult
     label_map: LabelMap | None
+    made: MadeObjects | None = None
 
 
 class Pipeline(Protocol):

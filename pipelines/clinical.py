@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from appliance.core.model import Priority
+from appliance.core.model import ObjectKind, Priority
 
 
 class ClinicalRole(StrEnum):
@@ -41,7 +41,7 @@ class Allowed:
 
 
 _WORDS = frozenset({"sr"})
-_ALL = frozenset({"sr", "seg", "sc"})
+_ALL = frozenset(kind.value for kind in ObjectKind)
 
 ALLOWED: Mapping[ClinicalRole, Allowed] = MappingProxyType(
     {

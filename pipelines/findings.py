@@ -16,7 +16,7 @@ VOLUME = Code(value="118565006", scheme="SCT", meaning="Volume")
 MILLILITRE = Code(value="mL", scheme="UCUM", meaning="milliliter")
 
 
-_SIDE_OF: Mapping[Sides, Side] = MappingProxyType({Sides.LEFT: Side.LEFT, Sides.RIGHT: Side.RIGHT})
+SIDE_OF: Mapping[Sides, Side] = MappingProxyType({Sides.LEFT: Side.LEFT, Sides.RIGHT: Side.RIGHT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def parts_of(labels: Labels, outputs: tuple[Output, ...]) -> Mapping[Part, Mask]
     """
     present = set(np.flatnonzero(np.bincount(labels.ravel(), minlength=1)))
     return {
-        Part(label=output.label, side=_SIDE_OF.get(output.sides)): labels == output.label
+        Part(label=output.label, side=SIDE_OF.get(output.sides)): labels == output.label
         for output in outputs
         if output.label in present
     }
@@ -102,8 +102,8 @@ def _expected(
 ) -> Iterator[tuple[Output, Part]]:
     for output in outputs:
         whole = Part(label=output.label, side=None)
-        if output.sides in _SIDE_OF:
-            yield output, Part(label=output.label, side=_SIDE_OF[output.sides])
+        if output.sides in SIDE_OF:
+            yield output, Part(label=output.label, side=SIDE_OF[output.sides])
         elif output.sides is not Sides.PAIRED or whole in parts:
             yield output, whole
         else:

@@ -13,14 +13,16 @@ from pydantic import field_validator, model_validator
 
 from appliance.core.documents import Document, mistakes_at, parse_document
 from appliance.core.errors import ConfigError
+from appliance.core.model import ObjectKind
 from appliance.core.quantities import Size
 from pipelines.card import Metric, Regulatory, Training
 from pipelines.clinical import ClinicalRole
 from pipelines.coding import WrittenScheme, unknown_schemes
+from pipelines.command_spec import Command
 from pipelines.fields import FileName, Line, Name, Text, matching
 from pipelines.inputs import Input
 from pipelines.outputs import Output
-from pipelines.specs import SECTION_OF, Bundle, Command, Entry, Kind, Network, Parameter
+from pipelines.specs import SECTION_OF, Bundle, Entry, Kind, Network, Parameter
 
 FILE_NAME = "pipeline.yaml"
 _HASH_BLOCK = 1 << 20
@@ -110,6 +112,25 @@ class Manifest(Document):
         if unknown:
             raise mistakes_at(*unknown)
         return self
+
+    @model_validator(mode="after")
+    def _command_fits(self) -> "Manifest":
+        if self.command is not None:
+            problems = self.command.problems(
+                outputs=[item.name for item in self.outputs],
+                inputs=[item.name for item in self.inputs],
+                parameters=[item.name for item in self.parameters],
+                features=self.features,
+            )
+            mistakes = tuple(problems)
+            if mistakes:
+                raise mistakes_at(*mistakes)
+        return self
+
+    @property
+    def adopts(self) -> frozenset[ObjectKind]:
+        """Return the kinds of DICOM objects that are taken from it as it made them."""
+        return frozenset(self.command.adopt if self.command else ())
 
     @property
     def isolates_itself(self) -> bool:

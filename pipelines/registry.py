@@ -17,7 +17,7 @@ from pipelines.specs import Kind
 
 # Imported when one is built: a kind may need libraries that take seconds to import.
 _MODULES: Mapping[Kind, str] = MappingProxyType(
-    {Kind.PYTHON: "python", Kind.MONAI_BUNDLE: "bundle"}
+    {Kind.PYTHON: "python", Kind.MONAI_BUNDLE: "bundle", Kind.COMMAND: "command"}
 )
 
 

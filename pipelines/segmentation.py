@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from highdicom.color import CIELabColor
@@ -52,20 +53,21 @@ class Segmentation:
         return np.zeros(self.shape, np.uint8) if labels is None else labels
 
 
-def read_segmentation(path: Path) -> Segmentation:
-    """Return the Segmentation in `path`. Where segments overlap, the highest number is on top.
+def read_segmentation(source: Path | BinaryIO) -> Segmentation:
+    """Return the Segmentation in a file. Where segments overlap, the highest number is on top.
 
     Raises BadInstance where the object is not one or refers to no source frames.
     """
     try:
-        segmentation = segread(path)
+        segmentation = segread(source)
         return Segmentation(
             segments=tuple(_segment(item) for item in segmentation.SegmentSequence),
             shape=(int(segmentation.Rows), int(segmentation.Columns)),
             frames=_labels(segmentation),
         )
     except _UNREADABLE as error:
-        raise BadInstance(f"{path.name}: cannot be read as a Segmentation: {error}") from error
+        name = source.name if isinstance(source, Path) else "the object"
+        raise BadInstance(f"{name}: cannot be read as a Segmentation: {error}") from error
 
 
 def _labels(segmentation: Object) -> Mapping[FrameKey, Labels]:

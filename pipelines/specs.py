@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
@@ -80,11 +80,3 @@ class Network(Document):
     """One file with a network, and what is done to a volume before and after it."""
 
     file: FileName
-
-
-class Command(Document):
-    """An outside program: an argument list, never a shell line."""
-
-    arguments: tuple[Text, ...] = Field(min_length=1)
-    # "own": what it starts (podman, docker) isolates by itself, and cannot do so inside ours.
-    isolation: Literal["appliance", "own"] = "appliance"

@@ -47,6 +47,20 @@ class Side(StrEnum):
     RIGHT = "right"
 
 
+class ObjectKind(StrEnum):
+    """What a DICOM object of a run is; routes choose by it what they send."""
+
+    SEG = "seg"  # Segmentation
+    SR = "sr"  # structured report
+    SC = "sc"  # Secondary Capture
+    PDF = "pdf"  # Encapsulated PDF
+    MAP = "map"  # Parametric Map
+    PR = "pr"  # presentation state
+    RT = "rt"  # RT Structure Set and other objects of radiotherapy
+    IMAGE = "image"  # an image of a modality's own kind, derived
+    OTHER = "other"
+
+
 class Priority(StrEnum):
     """How soon a job runs."""
 
@@ -312,7 +326,7 @@ class PipelineResult:
 class ResultObject:
     """One encoded object, fsynced under the results folder."""
 
-    kind: str  # "sr" or "seg"
+    kind: str  # a value of ObjectKind
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str

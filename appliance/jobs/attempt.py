@@ -7,12 +7,12 @@ from pathlib import Path
 from appliance.core.clock import Clock
 from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.errors import PermanentPipelineError, StaleClaim
-from appliance.core.model import Job, ResultObject
+from appliance.core.model import Job, PipelineResult, ResultObject
 from appliance.jobs.folders import Folders
 from appliance.jobs.heartbeat import Heartbeat
 from appliance.jobs.local import Outcome
 from appliance.jobs.options import PipelineOptions, WorkerOptions
-from appliance.jobs.phases import Executor, Phases, Run, run_context
+from appliance.jobs.phases import Executor, Phases, Run, run_context, with_segments
 from appliance.jobs.results import keep_only, write_object
 from pipelines.encode import EncodedObject, PriorObject, RunContext
 from pipelines.volume import Volume
@@ -78,7 +78,8 @@ class Attempt:
         crash_point(CrashPoint.JOB_AFTER_ENCODE)
         with phases.phase("store", 0.95):
             objects = self._write(encoded)
-        return self._commit(outcome, objects, paths)
+        result = with_segments(outcome.output.result, encoded)
+        return self._commit(result, outcome, objects, paths)
 
     def _pipeline(self) -> PipelineOptions:
         """Return the pipeline, which is still the one that the job was queued for."""
@@ -154,13 +155,14 @@ class Attempt:
 
     def _commit(
         self,
+        result: PipelineResult,
         outcome: Outcome,
         objects: tuple[ResultObject, ...],
         paths: Mapping[str, list[Path]],
     ) -> CompletedRun:
         first = next(iter(paths.values()))[0]
         completed = CompletedRun(
-            result=outcome.output.result,
+            result=result,
             objects=objects,
             device=outcome.device,
             seconds=self.seconds,

@@ -19,10 +19,10 @@ from appliance.jobs.options import PipelineOptions
 from appliance.jobs.process import ChildProcess
 from appliance.jobs.scratch import Lent, Scratch
 from appliance.jobs.warm import Warm, WarmChildren
-from appliance.jobs.words import personal_values, without
 from pipelines.base import PipelineOutput
 from pipelines.device import AUTO, CPU
 from pipelines.manifest import load_manifest
+from pipelines.personal import personal_values, without
 from pipelines.volume import Volume
 from pipelines.wire import (
     BrokenChannel,

@@ -1,7 +1,7 @@
 """What every run does, wherever its images lie and its results go: read, infer, encode."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
@@ -11,7 +11,7 @@ from typing import Protocol
 
 from appliance.core.clock import Clock
 from appliance.core.errors import PermanentPipelineError
-from appliance.core.model import PipelineResult
+from appliance.core.model import ObjectKind, PipelineResult
 from appliance.jobs.local import Outcome, Task
 from appliance.jobs.options import PipelineOptions
 from pipelines.base import PipelineOutput
@@ -129,6 +129,7 @@ class Phases:
         name = next(iter(volumes)) if output.label_map is None else output.label_map.input_name
         if name not in volumes:
             raise PermanentPipelineError(f"the label map lies on {name!r}, which is no input")
+        context = replace(context, given=frozenset(_uids(volumes.values())))
         with self.phase("encode", _READ + _INFER):
             return encode(context, self._files[name], volumes[name], output)
 
@@ -162,8 +163,15 @@ def run_context(
         manufacturer=manifest.manufacturer,
         regulatory_label=manifest.regulatory.label_on(created_at.astimezone(time_zone).date()),
         device_serial=device_serial,
+        adopt=manifest.adopts,
         coding_schemes=tuple(written.scheme for written in manifest.coding_schemes),
     )
+
+
+def _uids(volumes: Iterable[Volume]) -> Iterator[str]:
+    for volume in volumes:
+        yield volume.series_instance_uid
+        yield from (frame.sop_instance_uid for frame in volume.frames)
 
 
 def with_features(result: PipelineResult, volumes: Mapping[str, Volume]) -> PipelineResult:
@@ -182,6 +190,14 @@ def with_features(result: PipelineResult, volumes: Mapping[str, Volume]) -> Pipe
     ]
     fresh = (item for item in added if (item.group, item.name) not in known)
     return replace(result, features=(*result.features, *fresh))
+
+
+def with_segments(result: PipelineResult, encoded: Sequence[EncodedObject]) -> PipelineResult:
+    """Return `result` with the segments of the first Segmentation, where the pipeline made it."""
+    made = next((item for item in encoded if item.kind == ObjectKind.SEG), None)
+    if result.segments or made is None:
+        return result
+    return replace(result, segments=made.segments)
 
 
 def _check_numbers(result: PipelineResult) -> None:

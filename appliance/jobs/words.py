@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import IO
 
+from pipelines.personal import personal_values, without
 from pipelines.volume import Volume
 
 _LOGGER = logging.getLogger("pipelines.child")
@@ -15,14 +16,6 @@ _MAX_LINE = 400  # characters that are kept of a line
 _BLOCK = 1 << 16  # bytes
 _MOST_LINES = 500  # lines of one run that go on to the log
 _GRACE = 2.0  # seconds
-
-# Attributes whose values never stand in a log or an error, whatever a pipeline prints.
-_PERSONAL = (
-    "Patient", "OtherPatient", "IssuerOfPatient", "AccessionNumber", "ReferringPhysician",
-    "PerformingPhysician", "PhysiciansOfRecord", "OperatorsName", "RequestingPhysician",
-    "InstitutionName", "InstitutionAddress", "ResponsiblePerson",
-)  # fmt: skip
-_SHORTEST_PERSONAL = 3  # "M" or "42" would blank out half of every line
 
 
 class LastWords(threading.Thread):
@@ -78,24 +71,3 @@ class LastWords(threading.Thread):
         self.join(_GRACE)
         if not self.is_alive():
             self._pipe.close()
-
-
-def personal_values(volumes: Iterable[Volume]) -> frozenset[str]:
-    """Return the texts in the volumes' attributes that tell who somebody is."""
-    texts = {
-        value
-        for volume in volumes
-        for keyword, values in volume.attributes.items()
-        if keyword.startswith(_PERSONAL)
-        for value in values
-        if isinstance(value, str)
-    }
-    parts = {part for text in texts for part in (text, *text.replace("=", "^").split("^"))}
-    return frozenset(part for part in parts if len(part) >= _SHORTEST_PERSONAL)
-
-
-def without(secrets: frozenset[str], text: str) -> str:
-    """Return `text` with each of `secrets` blanked out, the longest first."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text

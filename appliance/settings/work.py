@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from appliance.core.backoff import Backoff
 from appliance.core.documents import Document, mistakes_at
-from appliance.core.model import Priority
+from appliance.core.model import ObjectKind, Priority
 from appliance.core.quantities import Duration, Size, format_duration
 from appliance.settings.values import (
     AbsolutePath,
@@ -141,9 +141,11 @@ class Send(Document):
     """Which result objects leave, and where to."""
 
     to: Names = Field(description="Names of destinations.")
-    objects: Annotated[tuple[Literal["sr", "seg"], ...], AfterValidator(check_list)] = Field(
-        default=("sr", "seg"),
-        description="Kinds of objects: sr (measurements), seg (segmentation).",
+    objects: Annotated[tuple[ObjectKind, ...], AfterValidator(check_list)] = Field(
+        default=(ObjectKind.SR, ObjectKind.SEG),
+        description="Kinds of objects: sr (measurements, reports), seg (segmentation); and of "
+        "those that a pipeline may make itself, sc (pictures), pdf, map (parametric map), pr "
+        "(presentation state), rt (structures), image (derived images), other.",
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from appliance.core.clock import Clock
 from appliance.core.errors import BadInstance, InputRefused, PipelineError
+from appliance.core.model import ObjectKind
 from appliance.core.uids import uid_from_name
 from appliance.intake.folder import Folder, study_from_folder
 from appliance.jobs.local import LocalExecutor
@@ -25,7 +26,6 @@ from appliance.trial.report import (
 )
 from appliance.trial.subject import Subject, about
 from pipelines.encode import EncodedObject, RunContext
-from pipelines.encode.context import Kind
 from pipelines.segmentation import Segmentation, read_segmentation
 from pipelines.volume import Volume
 
@@ -156,12 +156,12 @@ class Check:
         marked: str | None,
         objects: tuple[ObjectLine, ...],
     ) -> tuple[str, ...]:
-        """Write a picture of each volume; the one that the label map lies on shows it."""
+        """Write a picture of each volume; `marked`, or whichever is referred to, shows marks."""
         if self._out is None:
             return ()
         written = []
         for name, volume in volumes.items():
-            marks = _marks(objects) if name == marked else None
+            marks = _marks(objects) if marked in (None, name) else None
             png = montage(volume, files[name], marks, self._caption(name))
             target = self._out / f"{name}.png"
             target.write_bytes(png)
@@ -213,5 +213,8 @@ def _phase_line(name: str, seconds: float, peak: Peak | None) -> PhaseLine:
 
 
 def _marks(objects: tuple[ObjectLine, ...]) -> Segmentation | None:
-    paths = [Path(one.path) for one in objects if one.kind == Kind.SEG]
-    return read_segmentation(paths[0]) if paths else None
+    paths = [Path(one.path) for one in objects if one.kind == ObjectKind.SEG]
+    try:
+        return read_segmentation(paths[0]) if paths else None
+    except BadInstance:
+        return None  # one that the pipeline made itself may refer to no image

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from appliance.core.clock import Clock
-from appliance.core.model import Job, Priority
+from appliance.core.model import Job, ObjectKind, Priority
 from appliance.core.objections import Objection, reasons_on
 from appliance.settings.model import Settings
 from appliance.settings.work import Release, RouteSettings
@@ -186,9 +186,8 @@ def _of_route(
     allowed = ALLOWED[release.role]
     objects = route.send.objects if route.send is not None else ()
     if not allowed.objects.issuperset(objects):
-        right = [kind for kind in objects if kind in allowed.objects] or [
-            "sr"
-        ]  # which every role may send
+        # A report is what every role may send.
+        right = [kind for kind in objects if kind in allowed.objects] or [ObjectKind.SR]
         wrong = ", ".join(kind for kind in objects if kind not in allowed.objects)
         yield Objection(
             key=(*key, "send", "objects"),

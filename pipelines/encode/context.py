@@ -1,11 +1,12 @@
 """Who ran what, when and where: what an encoding needs to know beside pixels and findings."""
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from enum import StrEnum
+from types import MappingProxyType
 
-from appliance.core.model import CodingScheme
+from appliance.core.model import CodingScheme, ObjectKind, Segment
 from appliance.core.uids import uid_from_name
 
 MAX_LO = 64  # characters of a Long String (PS3.5 6.2)
@@ -14,14 +15,31 @@ _PIPELINE_SLOTS = 800
 _RUNS_A_SLOT = 50
 
 
-class Kind(StrEnum):
-    """The kinds of object that a run is encoded to."""
+# Objects that are encoded here; their order is that of series numbers.
+_ENCODED = (ObjectKind.SEG, ObjectKind.SR)
+# Behind all of theirs: series of objects that a pipeline made itself.
+_FIRST_ADOPTED = _FIRST_SERIES_NUMBER + _PIPELINE_SLOTS * _RUNS_A_SLOT * len(_ENCODED)
+ADOPTED_SERIES = 16  # of one run
 
-    SEG = "seg"
-    SR = "sr"
-
-
-_CONTENT = {Kind.SEG: "segmentation", Kind.SR: "volumes"}
+_CONTENT: Mapping[ObjectKind, str] = MappingProxyType(
+    {
+        ObjectKind.SEG: "segmentation",
+        ObjectKind.SR: "volumes",
+    }
+)
+_ADOPTED_CONTENT: Mapping[ObjectKind, str] = MappingProxyType(
+    {
+        ObjectKind.SEG: "segmentation",
+        ObjectKind.SR: "report",
+        ObjectKind.SC: "pictures",
+        ObjectKind.PDF: "document",
+        ObjectKind.MAP: "map",
+        ObjectKind.PR: "presentation",
+        ObjectKind.RT: "structures",
+        ObjectKind.IMAGE: "images",
+        ObjectKind.OTHER: "object",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +87,8 @@ class RunContext:
     uid_root: str | None = None
     supersedes: tuple[PriorObject, ...] = ()
     coding_schemes: tuple[CodingScheme, ...] = ()
+    adopt: frozenset[ObjectKind] = frozenset()  # kinds that the pipeline may make itself
+    given: frozenset[str] = frozenset()  # UIDs of all series and images that it was given
 
     @property
     def model(self) -> Model:
@@ -80,22 +100,35 @@ class RunContext:
             device_uid=uid_from_name("pipeline", self.pipeline_digest),
         )
 
-    def uid(self, kind: Kind, what: str) -> str:
+    def uid(self, kind: ObjectKind, what: str) -> str:
         """Return the run's UID for `what` in the object of this kind."""
         return uid_from_name(self.run_uid, kind, what, root=self.uid_root)
 
-    def series_description(self, kind: Kind) -> str:
+    def series_description(self, kind: ObjectKind) -> str:
         """Return what a reader sees in the series list; the regulatory label is never cut off."""
+        return self._describe(_CONTENT[kind])
+
+    def adopted_description(self, kind: ObjectKind) -> str:
+        """Return the same for a series that the pipeline made itself."""
+        return self._describe(_ADOPTED_CONTENT[kind])
+
+    def _describe(self, content: str) -> str:
         label = f" - {_inner(self.regulatory_label)}"
-        what = f"{self.pipeline} {self.pipeline_version} {_CONTENT[kind]}"
+        what = f"{self.pipeline} {self.pipeline_version} {content}"
         return (what[: max(0, MAX_LO - len(label))] + label)[:MAX_LO]
 
-    def series_number(self, kind: Kind) -> int:
+    def series_number(self, kind: ObjectKind) -> int:
         """Return a number behind those of scanners; by pipeline, run and kind."""
+        return _FIRST_SERIES_NUMBER + self._slot * len(_ENCODED) + _ENCODED.index(kind)
+
+    def adopted_series_number(self, position: int) -> int:
+        """Return a number for the series that is at `position` (from 0) of the adopted ones."""
+        return _FIRST_ADOPTED + self._slot * ADOPTED_SERIES + position
+
+    @property
+    def _slot(self) -> int:
         slot = zlib.crc32(self.pipeline.encode()) % _PIPELINE_SLOTS
-        run = (self.run_number - 1) % _RUNS_A_SLOT
-        order = list(Kind).index(kind)
-        return _FIRST_SERIES_NUMBER + (slot * _RUNS_A_SLOT + run) * len(Kind) + order
+        return slot * _RUNS_A_SLOT + (self.run_number - 1) % _RUNS_A_SLOT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +141,7 @@ class EncodedObject:
     series_instance_uid: str
     series_description: str
     data: bytes
+    segments: tuple[Segment, ...] = ()  # of a Segmentation that the pipeline made itself
 
 
 def _inner(label: str) -> str:

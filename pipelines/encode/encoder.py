@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from appliance.core.errors import PermanentPipelineError
-from appliance.core.model import PipelineResult
+from appliance.core.model import ObjectKind, PipelineResult
 from pipelines.base import PipelineOutput
-from pipelines.encode.context import EncodedObject, Kind, RunContext
+from pipelines.encode.adopt import adopt
+from pipelines.encode.context import EncodedObject, RunContext
 from pipelines.encode.finish import finish
 from pipelines.encode.seg import build_segmentation, number_segments
 from pipelines.encode.source import Source, read_source
@@ -18,11 +19,12 @@ from pipelines.volume import LabelMap, Volume
 def encode(
     context: RunContext, source_paths: Sequence[Path], volume: Volume, output: PipelineOutput
 ) -> tuple[EncodedObject, ...]:
-    """Return the run's Segmentation, where it marked anything, and its report.
+    """Return the run's Segmentation, where it marked anything, its report, and what it made.
 
     `volume` is the one that the label map lies on (without label map: any input of the run),
     read from `source_paths` in this order. Raises BadInstance for sources that are not there
-    any more, PermanentPipelineError for an output that contradicts itself or its source.
+    any more, PermanentPipelineError for an output that contradicts itself or its source, and for
+    objects of its own that are not to be taken.
     """
     with warnings.catch_warnings():
         # What the source writes oddly is copied, not judged.
@@ -41,8 +43,13 @@ def _objects(
         segmentation = build_segmentation(
             context, source, result.segments, label_map.array, numbers
         )
-        yield finish(segmentation, Kind.SEG, context, source, texts)
-    yield finish(build_report(context, source, result, numbers), Kind.SR, context, source, texts)
+        yield finish(segmentation, ObjectKind.SEG, context, source, texts)
+    # Where the pipeline made its own, no report of ours says that nothing was found.
+    if output.made is None or result.findings or result.notes:
+        report = build_report(context, source, result, numbers, is_all=output.made is None)
+        yield finish(report, ObjectKind.SR, context, source, texts)
+    if output.made is not None:
+        yield from adopt(context, source, output.made)
 
 
 def _numbers(

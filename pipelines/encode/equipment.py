@@ -47,10 +47,14 @@ def describe_equipment(
     else:
         dataset.InstitutionName = context.institution[:MAX_LO]
     dataset.ContributingEquipmentSequence = [
-        _model(context, moment),
-        _appliance(context, moment),
+        *contributors(context, moment, "Ran the model and made this object"),
         *_acquisition(header),
     ]
+
+
+def contributors(context: RunContext, moment: datetime, what: str) -> tuple[Dataset, Dataset]:
+    """Return the model and the appliance, which did `what`, as items of Contributing Equipment."""
+    return _model(context, moment), _appliance(context, moment, what)
 
 
 def algorithm_of_segments(model: Model) -> AlgorithmIdentificationSequence:
@@ -78,8 +82,8 @@ def _model(context: RunContext, moment: datetime) -> Dataset:
     return item
 
 
-def _appliance(context: RunContext, moment: datetime) -> Dataset:
-    item = _contributor(PROCESSING_EQUIPMENT, "Ran the model and made this object", moment)
+def _appliance(context: RunContext, moment: datetime, what: str) -> Dataset:
+    item = _contributor(PROCESSING_EQUIPMENT, what, moment)
     item.Manufacturer = product.MANUFACTURER
     item.ManufacturerModelName = product.MODEL_NAME
     item.DeviceSerialNumber = context.device_serial

@@ -5,7 +5,8 @@ from datetime import datetime
 from pydicom import Dataset
 
 from appliance.core import product
-from pipelines.encode.context import EncodedObject, Kind, RunContext
+from appliance.core.model import ObjectKind
+from pipelines.encode.context import EncodedObject, RunContext
 from pipelines.encode.equipment import describe_equipment
 from pipelines.encode.inherit import choose_character_set, inherit, source_time_zone
 from pipelines.encode.part10 import part10
@@ -15,7 +16,7 @@ from pipelines.encode.terms import declare_schemes
 
 def finish(
     dataset: Dataset,
-    kind: Kind,
+    kind: ObjectKind,
     context: RunContext,
     source: Source,
     own_texts: tuple[str, ...],
@@ -24,11 +25,11 @@ def finish(
 
     `own_texts` are the texts in `dataset` that are neither the source's nor known to be ASCII.
     """
-    texts = (*own_texts, *_texts(context))
-    moment = context.created_at.astimezone(source_time_zone(source.header) or context.time_zone)
+    texts = (*own_texts, *texts_of(context))
+    moment = moment_of(context, source.header)
     inherit(dataset, source.header, choose_character_set(source.header, texts))
     describe_equipment(dataset, context, source.header, moment)
-    _date(dataset, moment)
+    set_dates(dataset, moment)
     dataset.InstanceCreatorUID = product.APPLIANCE_DEVICE_UID
     dataset.SeriesDescription = context.series_description(kind)
     declare_schemes(dataset, context.coding_schemes)
@@ -42,7 +43,13 @@ def finish(
     )
 
 
-def _texts(context: RunContext) -> tuple[str, ...]:
+def moment_of(context: RunContext, header: Dataset) -> datetime:
+    """Return when the run was made, in the time zone that the source's dates are in."""
+    return context.created_at.astimezone(source_time_zone(header) or context.time_zone)
+
+
+def texts_of(context: RunContext) -> tuple[str, ...]:
+    """Return every text of the context that stands in an object."""
     return (
         context.pipeline,
         context.title,
@@ -54,7 +61,8 @@ def _texts(context: RunContext) -> tuple[str, ...]:
     )
 
 
-def _date(dataset: Dataset, moment: datetime) -> None:
+def set_dates(dataset: Dataset, moment: datetime) -> None:
+    """Write when instance, series and content were made."""
     for event in ("InstanceCreation", "Series", "Content"):
         setattr(dataset, f"{event}Date", f"{moment:%Y%m%d}")
         setattr(dataset, f"{event}Time", f"{moment:%H%M%S.%f}")

@@ -30,11 +30,7 @@ def part10(dataset: Dataset) -> bytes:
     for element in dataset:
         if element.tag != _FRAMES:
             rest.add(element)
-    rest.file_meta = _meta(dataset)
-    rest.preamble = bytes(128)
-    buffer = BytesIO()
-    rest.save_as(buffer, enforce_file_format=True)
-    written = buffer.getvalue()
+    written = _written(rest, ExplicitVRLittleEndian)
     if _FRAMES not in dataset:
         return written
     # Pixel Data is the last element, and the only one behind the frames' groups.
@@ -42,11 +38,30 @@ def part10(dataset: Dataset) -> bytes:
     return written[:end] + _frames(dataset[_FRAMES]) + written[end:]
 
 
-def _meta(dataset: Dataset) -> FileMetaDataset:
+def part10_of_others(dataset: Dataset, transfer_syntax_uid: UID) -> bytes:
+    """Return the bytes of a file whose data set somebody else made, as pydicom writes it.
+
+    `transfer_syntax_uid` is explicit VR little endian, or that of its compressed pixels.
+    """
+    whole = Dataset()
+    for element in dataset:
+        whole.add(element)
+    return _written(whole, transfer_syntax_uid)
+
+
+def _written(dataset: Dataset, transfer_syntax_uid: UID) -> bytes:
+    dataset.file_meta = _meta(dataset, transfer_syntax_uid)
+    dataset.preamble = bytes(128)
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def _meta(dataset: Dataset, transfer_syntax_uid: UID) -> FileMetaDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = transfer_syntax_uid
     meta.ImplementationClassUID = UID(product.IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = product.IMPLEMENTATION_VERSION_NAME
     return meta

@@ -20,8 +20,8 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
 from appliance.core import product
 from appliance.core.errors import PermanentPipelineError
-from appliance.core.model import Segment
-from pipelines.encode.context import MAX_LO, Kind, Model, RunContext
+from appliance.core.model import ObjectKind, Segment
+from pipelines.encode.context import MAX_LO, Model, RunContext
 from pipelines.encode.equipment import algorithm_of_segments
 from pipelines.encode.source import Plane, Source, stand_in
 from pipelines.encode.terms import LATERALITY, concept
@@ -69,23 +69,23 @@ def build_segmentation(
             describe_segment(by_label[label], number, context.model)
             for label, number in numbers.items()
         ],
-        series_instance_uid=context.uid(Kind.SEG, "series"),
-        series_number=context.series_number(Kind.SEG),
-        sop_instance_uid=context.uid(Kind.SEG, "instance"),
+        series_instance_uid=context.uid(ObjectKind.SEG, "series"),
+        series_number=context.series_number(ObjectKind.SEG),
+        sop_instance_uid=context.uid(ObjectKind.SEG, "instance"),
         instance_number=context.run_number,
         manufacturer=product.MANUFACTURER,
         manufacturer_model_name=product.MODEL_NAME,
         software_versions=product.VERSION,
         device_serial_number=context.device_serial,
         content_label="SEGMENTATION",
-        content_description=context.series_description(Kind.SEG),
+        content_description=context.series_description(ObjectKind.SEG),
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
     for keyword in _LOSSY:
         if source.header.get(keyword):
             segmentation[keyword] = source.header[keyword]
     _refer(segmentation, source)
-    _name_dimensions(segmentation, context.uid(Kind.SEG, "dimension organization"))
+    _name_dimensions(segmentation, context.uid(ObjectKind.SEG, "dimension organization"))
     return segmentation
 
 

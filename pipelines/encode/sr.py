@@ -31,8 +31,8 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
 
 from appliance.core import product
-from appliance.core.model import Finding, Measurement, PipelineResult
-from pipelines.encode.context import MAX_LO, Kind, RunContext
+from appliance.core.model import Finding, Measurement, ObjectKind, PipelineResult
+from pipelines.encode.context import MAX_LO, RunContext
 from pipelines.encode.equipment import algorithm_of_measurements
 from pipelines.encode.source import Source, stand_in
 from pipelines.encode.terms import (
@@ -49,17 +49,23 @@ from pipelines.encode.terms import (
 
 
 def build_report(
-    context: RunContext, source: Source, result: PipelineResult, numbers: Mapping[int, int]
+    context: RunContext,
+    source: Source,
+    result: PipelineResult,
+    numbers: Mapping[int, int],
+    *,
+    is_all: bool = True,
 ) -> Dataset:
     """Return the SR without what all our objects have in common.
 
     `numbers` gives the Segment Number for each label value that the run's Segmentation has; it
-    is empty where there is no Segmentation.
+    is empty where there is no Segmentation. Where `is_all` is false, the pipeline says more in
+    objects of its own: without findings here, nothing is said of whether there are any.
     """
     report = MeasurementReport(
         observation_context=_observer(context),
         procedure_reported=concept(procedure_reported(str(source.header.get("Modality") or ""))),
-        imaging_measurements=list(_groups(context, result, numbers)),
+        imaging_measurements=list(_groups(context, result, numbers, is_all=is_all)),
         language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
             concept(ENGLISH)
         ),
@@ -69,9 +75,9 @@ def build_report(
     document: Dataset = Comprehensive3DSR(
         evidence=list(_evidence(context, source, numbers)),
         content=report,
-        series_instance_uid=context.uid(Kind.SR, "series"),
-        series_number=context.series_number(Kind.SR),
-        sop_instance_uid=context.uid(Kind.SR, "instance"),
+        series_instance_uid=context.uid(ObjectKind.SR, "series"),
+        series_number=context.series_number(ObjectKind.SR),
+        sop_instance_uid=context.uid(ObjectKind.SR, "instance"),
         instance_number=context.run_number,
         manufacturer=product.MANUFACTURER,
         is_complete=True,
@@ -108,24 +114,26 @@ def _observer(context: RunContext) -> ObservationContext:
 
 
 def _groups(
-    context: RunContext, result: PipelineResult, numbers: Mapping[int, int]
+    context: RunContext, result: PipelineResult, numbers: Mapping[int, int], *, is_all: bool
 ) -> Iterator[ContentSequence]:
     if not result.findings:
-        yield _nothing_found(context)
+        yield _nothing_found(context, is_all=is_all)
     for finding in result.findings:
         yield _group(context, result, finding, numbers)
 
 
-def _nothing_found(context: RunContext) -> ContentSequence:
-    """Return a group that says: it ran and found nothing."""
+def _nothing_found(context: RunContext, *, is_all: bool) -> ContentSequence:
+    """Return a group that says: it ran and, if this is all that it says, found nothing."""
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
-            uid=context.uid(Kind.SR, "nothing found"), identifier=context.pipeline
+            uid=context.uid(ObjectKind.SR, "nothing found"), identifier=context.pipeline
         ),
         algorithm_id=algorithm_of_measurements(context.model),
         qualitative_evaluations=[
             QualitativeEvaluation(concept(CAD_SUMMARY), concept(WITHOUT_FINDINGS))
-        ],
+        ]
+        if is_all
+        else None,
     )
 
 
@@ -168,7 +176,7 @@ def _referenced_segment(
         return None
     return ReferencedSegment(
         sop_class_uid=SegmentationStorage,
-        sop_instance_uid=context.uid(Kind.SEG, "instance"),
+        sop_instance_uid=context.uid(ObjectKind.SEG, "instance"),
         segment_number=numbers[finding.region.segment_number],
         source_series=SourceSeriesForSegmentation(finding.region.series_instance_uid),
     )
@@ -216,8 +224,8 @@ def _evidence(context: RunContext, source: Source, numbers: Mapping[int, int]) -
         yield stand_in(
             source,
             SegmentationStorage,
-            context.uid(Kind.SEG, "series"),
-            context.uid(Kind.SEG, "instance"),
+            context.uid(ObjectKind.SEG, "series"),
+            context.uid(ObjectKind.SEG, "instance"),
         )
     for frame in source.instances():
         yield stand_in(
@@ -229,5 +237,5 @@ def _predecessors(context: RunContext, source: Source) -> list[Dataset]:
     return [
         stand_in(source, prior.sop_class_uid, prior.series_instance_uid, prior.sop_instance_uid)
         for prior in context.supersedes
-        if prior.kind == Kind.SR
+        if prior.kind == ObjectKind.SR
     ]

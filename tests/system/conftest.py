@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
+from appliance.core.clock import SystemClock
+from appliance.jobs.local import LocalExecutor
+from tests import phantoms
 from tests.appliance import Appliance, appliance, command, settings
+from tests.commands import Commands
 from tests.counterparts import Orthanc, free_port, orthanc
+from tests.phantoms import Stored
 from tests.system.phantom import phantom_series
 
 
@@ -46,6 +51,20 @@ def brain(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
     out = folder / "out.json"
     command("demo", "--once", "--json", str(out), "--keep", str(folder / "kept"))
     return json.loads(out.read_text()), folder / "kept"
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """Folders of outside programs, and children that stay warm for the module."""
+    executor = LocalExecutor(warm_children=3, clock=SystemClock())
+    yield Commands(tmp_path_factory.mktemp("commands"), executor)
+    executor.close()
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """The asymmetric phantom, as files and as a volume."""
+    return phantoms.stored(tmp_path_factory.mktemp("stored"))
 
 
 @pytest.hookimpl(tryfirst=True)  # before the workers read the groups

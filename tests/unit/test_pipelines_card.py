@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.core.model import Priority
+from appliance.core.model import ObjectKind, Priority
 from pipelines.card import Regulatory, RegulatoryStatus
 from pipelines.clinical import ALLOWED, ClinicalRole, roles_table
-from pipelines.encode.context import Kind
 from pipelines.folders import SHIPPED
 from pipelines.manifest import load_manifest
 from tests import phantoms
@@ -49,7 +48,7 @@ def test_a_clearance_counts_to_its_last_day() -> None:
     assert cleared.label_on(date(2026, 3, 31)) == cleared.label == f"Cleared: {'K' * 30} (USA)"
     ended = cleared.label_on(date(2026, 4, 1))
     assert ended == f"No longer cleared: {'K' * 30} (USA)"
-    described = phantoms.context(regulatory_label=ended).series_description(Kind.SR)
+    described = phantoms.context(regulatory_label=ended).series_description(ObjectKind.SR)
     assert described.endswith(f" - no longer cleared: {'K' * 30} (USA)")
 
 
@@ -71,7 +70,7 @@ def test_what_only_says_that_a_study_should_be_seen_points_to_no_place_in_it() -
     for role in (ClinicalRole.SAFETY, ClinicalRole.PRIORITISATION, ClinicalRole.TRIAGE):
         assert ALLOWED[role].objects == {"sr"}
     assert ALLOWED[ClinicalRole.SAFETY].priorities == {Priority.ROUTINE}
-    assert ALLOWED[ClinicalRole.PRIMARY].objects >= {kind.value for kind in Kind}
+    assert ALLOWED[ClinicalRole.PRIMARY].objects >= {kind.value for kind in ObjectKind}
     assert "| `triage` |" in roles_table()
 
 
