@@ -3,6 +3,7 @@
 A bundle is code as a python pipeline is: its configuration has expressions that are evaluated.
 """
 
+import gc
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ import torch
 from monai.data import MetaTensor
 
 from appliance.core.errors import (
+    ApplianceError,
     ConfigError,
     InputRefused,
     PermanentPipelineError,
@@ -32,6 +34,7 @@ from pipelines.volume import LabelMap, Labels, Volume
 
 _ENCODE = 0.95
 _WHOLE = 1e-3  # a class number that is further from a whole one was interpolated
+_HIGHEST = 255  # class number that a label map holds
 _SUM = 0.01  # probabilities of classes that exclude one another add up to 1, but for rounding
 _SAME_MM = 1e-3
 _TEXT = 300  # characters of a library's own message
@@ -105,16 +108,21 @@ class MonaiBundle:
         self._check_modalities(study)
         watch = Watch(study.progress, self._agreement.channels)
         try:
-            item = self._write(study)
-            prediction = self._workflow.run(item, study.scratch, self._agreement.output, watch)
-            labels = self._labels(prediction, self._target(study))
+            # The prediction is nobody's variable here: MONAI keeps tracebacks of what it could not
+            # import, and with them this frame.
+            labels = self._labels(
+                self._workflow.run(
+                    self._write(study), study.scratch, self._agreement.output, watch
+                ),
+                self._target(study),
+            )
         except FAULTS as error:
-            traceback.print_exc()
-            if is_about_memory(error):
-                raise TransientPipelineError(_no_memory("the device")) from None
-            raise PermanentPipelineError(_failed(error)) from None
-        study.progress(_ENCODE, "measure")
-        return self._output(study, labels)
+            told = _plain(error).with_traceback(None)
+        else:
+            study.progress(_ENCODE, "measure")
+            return self._output(study, labels)
+        gc.collect()  # the frames of a run that failed hold one another, and its images
+        raise told
 
     def _check_modalities(self, study: PipelineInput) -> None:
         for name, wanted in self._agreement.modalities.items():
@@ -170,13 +178,17 @@ class MonaiBundle:
                 "the bundle's postprocessing interpolates between class numbers, which makes "
                 "others of them: AsDiscreted belongs after Invertd, or nearest_interp: true into it"
             )
-        found = {int(number) for number in torch.unique(whole)}
+        low, high = int(whole.min()), int(whole.max())
+        if low < 0 or high > _HIGHEST:
+            raise PermanentPipelineError(f"the bundle marks numbers from {low} to {high}")
+        numbers = whole.to(torch.uint8).numpy()
+        found = {int(number) for number in np.flatnonzero(np.bincount(numbers.ravel()))}
         unknown = sorted(found - self._agreement.numbers - {0})
         if unknown:
             raise PermanentPipelineError(
                 f"the bundle marks {', '.join(map(str, unknown))}, which {FILE_NAME} does not have"
             )
-        return whole.to(torch.uint8).numpy()
+        return numbers
 
     def _exclusive(self, values: torch.Tensor) -> torch.Tensor:
         """Return probabilities or logits of classes of which each voxel has one."""
@@ -239,9 +251,16 @@ def _no_memory(where: str) -> str:
     return f"memory ran out on {where}; the log has more"
 
 
-def _failed(error: BaseException) -> str:
-    """Say what the bundle raised, and where. It sees voxels alone, nothing of the patient."""
+def _plain(error: BaseException) -> ApplianceError:
+    """Return what a run raised in our terms. It sees voxels alone, nothing of the patient."""
     cause = root_cause(error)
+    if isinstance(cause, ApplianceError):
+        return cause  # of our own, from inside the bundle's run
+    traceback.print_exception(error)
+    if is_about_memory(error):
+        return TransientPipelineError(_no_memory("the device"))
     frames = traceback.extract_tb(cause.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"the bundle raised {type(cause).__name__}{place}: {str(cause)[:_TEXT]}"
+    return PermanentPipelineError(
+        f"the bundle raised {type(cause).__name__}{place}: {str(cause)[:_TEXT]}"
+    )

@@ -119,10 +119,15 @@ class Workflow:
             _evaluate(parser, "initialize")
             evaluator = parser.get_parsed_content("evaluator")
             _listen(evaluator, watch, left.append)
-            for key in _RUNS:
-                _evaluate(parser, key)
-            _forget(evaluator)
-        return _only(left, output)
+            try:
+                for key in _RUNS:
+                    _evaluate(parser, key)
+                return _only(left, output)
+            finally:
+                # The engine and its handlers hold one another, and the collector comes late: the
+                # images that they hold, on a GPU perhaps, shall not wait for it.
+                evaluator.state.batch = evaluator.state.output = None
+                left.clear()
 
     def _parsed(self) -> ConfigParser:
         parser = ConfigParser()
@@ -189,11 +194,6 @@ def _listen(evaluator: object, watch: Watch, keep: Callable[[Any], None]) -> Non
     evaluator.add_event_handler(
         Events.ITERATION_COMPLETED, lambda engine: keep(engine.state.output)
     )
-
-
-def _forget(evaluator: Engine) -> None:
-    # The engine and its handlers hold one another; its images shall not wait for the collector.
-    evaluator.state.batch = evaluator.state.output = None
 
 
 def _only(outputs: list[Any], key: str) -> MetaTensor:

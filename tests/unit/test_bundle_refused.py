@@ -297,7 +297,7 @@ def test_a_network_that_gives_other_channels_than_promised(tmp_path: Path) -> No
     pipeline = loaded(folder)
     with pytest.raises(
         PermanentPipelineError,
-        match=r"network gives 4 channels, its metadata.json promises 3: which is which",
+        match=r"^the bundle's network gives 4 channels, its metadata.json promises 3: which",
     ):
         infer(pipeline, folder)
 
@@ -307,7 +307,10 @@ def test_a_network_that_gives_no_numbers(tmp_path: Path) -> None:
     with torch.no_grad():
         network.bias[1] = torch.nan  # type: ignore[index]
     folder = intensity_bundle(tmp_path / "b", network=network)
-    with pytest.raises(PermanentPipelineError, match=r"values that are no numbers \(NaN or inf"):
+    with pytest.raises(
+        PermanentPipelineError,
+        match=r"^the bundle's network gives values that are no numbers \(NaN",
+    ):
         infer(loaded(folder), folder)
 
 
@@ -320,6 +323,10 @@ FAULTY: dict[str, tuple[list[Config], str]] = {
     "unknown": (
         [SOFTMAX, INVERT, ARGMAX, transform("Lambdad", keys="pred", func="$lambda x: x * 2")],
         "the bundle marks 4, which pipeline.yaml does not have",
+    ),
+    "below nothing": (
+        [SOFTMAX, INVERT, ARGMAX, transform("Lambdad", keys="pred", func="$lambda x: x - 1")],
+        "the bundle marks numbers from -1 to 1",
     ),
     "overlapping": (
         [transform("AsDiscreted", keys="pred", threshold=-10.0)],

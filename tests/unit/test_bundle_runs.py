@@ -1,11 +1,14 @@
 """A bundle stays loaded, runs again alike, says how far it is, and takes several series."""
 
+import contextlib
+import gc
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from monai.data import MetaTensor
 
 from appliance.core.errors import InputRefused, PermanentPipelineError
 from pipelines.base import PipelineOutput
@@ -69,6 +72,23 @@ def test_it_is_loaded_once_and_runs_alike(written: Config, tmp_path: Path) -> No
     np.testing.assert_array_equal(labels(other), CLASSES[::-1])
     np.testing.assert_array_equal(labels(again), CLASSES)
     assert first.result == again.result
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan], ids=["done", "failed"])
+def test_no_image_waits_for_the_collector(value: float, tmp_path: Path) -> None:
+    """On a GPU it would be memory that the next run lacks."""
+    pipeline = loaded(intensity_bundle(tmp_path / "b"))
+    source = image()
+    source.array[0, 0, 0] = value
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(PermanentPipelineError):
+            pipeline.infer(given({"image": source}, scratch=scratch(tmp_path, "1")))
+        held = [one for one in gc.get_objects() if type(one) is MetaTensor and one.numel() > 100]
+    finally:
+        gc.enable()
+    assert not held
 
 
 def test_it_runs_again_after_a_run_that_failed(tmp_path: Path) -> None:
