@@ -44,7 +44,7 @@ class Watch:
             raise OverLimit(f"{self._options.name} took longer than its limit of {limit:g} s")
         if now - self._weighed >= _WEIGH:
             self._weighed = now
-            self._weigh(self.look(child), now)
+            self._weigh(child, self.look(child), now)
 
     def look(self, child: ChildProcess) -> Usage:
         """Return what the child has taken until now, and remember the most."""
@@ -56,11 +56,15 @@ class Watch:
         """The child told of progress."""
         self._active = self._clock.monotonic()
 
-    def _weigh(self, usage: Usage, now: float) -> None:
+    def _weigh(self, child: ChildProcess, usage: Usage, now: float) -> None:
         name, options = self._options.name, self._options
-        if usage.resident > options.memory:
+        # The quick count has shared pages in it more than once: it is enough while it is low.
+        if (
+            usage.resident > options.memory
+            and (held := child.proportional_bytes()) > options.memory
+        ):
             raise OverLimit(
-                f"{name} took {usage.resident >> 20} MiB of memory, more than its limit of "
+                f"{name} took {held >> 20} MiB of memory, more than its limit of "
                 f"{options.memory >> 20} MiB"
             )
         if usage.processes > options.processes:
@@ -69,7 +73,7 @@ class Watch:
                 f"{options.processes}"
             )
         longest = options.hang.total_seconds()
-        if usage.cpu - self._cpu >= _IDLE * longest:
+        if usage.is_runnable or usage.cpu - self._cpu >= _IDLE * longest:
             self._active, self._cpu = now, usage.cpu
         if now - self._active >= longest:
             raise OverLimit(

@@ -7,12 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.core.crashpoints import VARIABLE
-from appliance.core.processes import family
+from appliance.core.processes import Process, family, proportional
 from appliance.jobs.scratch import Room
 from appliance.jobs.words import LastWords
 from pipelines.sandbox.enclosure import Enclosure
@@ -34,6 +34,7 @@ class Usage:
     resident: int
     cpu: float
     processes: int
+    is_runnable: bool  # one of them waits for nothing but a CPU
 
 
 class ChildProcess:
@@ -94,16 +95,25 @@ class ChildProcess:
         return self.channel.fileno() in ready, self._pidfd in ready
 
     def usage(self) -> Usage:
-        """Return what the child and everything that it started have taken; shared pages twice.
+        """Return what the child and everything that it started have taken.
 
-        Not RLIMIT_AS: CUDA reserves far more addresses than it uses.
+        Pages that they share count for each of them; see `proportional_bytes`. Not RLIMIT_AS:
+        CUDA reserves far more addresses than it uses.
         """
-        found = [process for process in family(self._process.pid) if not process.is_over]
+        found = self._family()
         return Usage(
             resident=sum(process.resident for process in found),
             cpu=sum(process.cpu for process in found),
             processes=max(len(found) - 1, 0),  # without its keeper
+            is_runnable=any(process.is_runnable for process in found),
         )
+
+    def proportional_bytes(self) -> int:
+        """Return the memory of all of them, what they share counted once."""
+        return sum(map(proportional, self._family()))
+
+    def _family(self) -> Sequence[Process]:
+        return [process for process in family(self._process.pid) if not process.is_over]
 
     def end(self, *, gently: bool = False) -> str:
         """End the child with all that it started and return in words how the child ended.

@@ -44,12 +44,18 @@ class LastWords(threading.Thread):
         """Read until nobody holds the other end."""
         rest = b""
         while block := os.read(self._pipe.fileno(), _BLOCK):
-            *lines, rest = (rest + block).split(b"\n")
+            *lines, rest = self._parted(rest + block)
             if len(rest) > _BLOCK:
                 lines, rest = [*lines, rest], b""
-            for line in lines if self._left else lines[-_LAST_LINES:]:
+            for line in lines:
                 self._take(line)
         self._take(rest)
+
+    def _parted(self, text: bytes) -> list[bytes]:
+        """Return the lines of `text`, or the last ones where no more go on to the log."""
+        if self._left:
+            return text.split(b"\n")
+        return text.rsplit(b"\n", _LAST_LINES + 1)[-_LAST_LINES - 1 :]
 
     def _take(self, raw: bytes) -> None:
         line = without(self._secrets, raw.decode(errors="replace").rstrip())[:_MAX_LINE]

@@ -1,17 +1,22 @@
 """Does what the series description says: dies, hangs, grows, refuses, raises, talks or works."""
 
+import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from appliance.core.errors import InputRefused, TransientPipelineError
 from appliance.core.model import Feature, PipelineResult
 from pipelines.base import PipelineInput, PipelineOutput
 from pipelines.manifest import Manifest
+from pipelines.volume import LabelMap
 
 
 class Trouble:
@@ -30,6 +35,17 @@ class Trouble:
             "out of memory": out_of_memory,
             "transient": transient,
             "talk": talk,
+            "kill": kill,
+            "out of gpu": out_of_gpu,
+            "write outside": write_outside,
+            "delete input": delete_input,
+            "read elsewhere": read_elsewhere,
+            "connect": connect,
+            "fork": fork,
+            "daemon": daemon,
+            "share": share,
+            "print": print_without_end,
+            "gossip": gossip,
             "slow": slow,
             "long": long,
         }
@@ -49,11 +65,18 @@ class Trouble:
             "process": os.getpid(),
             "sum": float(volume.array.sum(dtype="f8")),
         }
+        if description == "not a number":
+            numbers["sum"] = math.nan
         features = tuple(
             Feature(group="output", name=name, number=float(number))
             for name, number in numbers.items()
         )
         result = PipelineResult(findings=(), segments=(), features=features)
+        if description == "another shape":
+            labels = np.ones((2, 2, 2), dtype=np.uint8)
+            return PipelineOutput(
+                result=result, label_map=LabelMap(array=labels, input_name="image")
+            )
         return PipelineOutput(result=result, label_map=None)
 
 
@@ -117,3 +140,74 @@ def long(study: PipelineInput) -> None:
     for step in range(80):
         study.progress(step / 80, "long")
         time.sleep(0.1)
+
+
+def kill(study: PipelineInput) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class OutOfMemoryError(RuntimeError):
+    """Called like PyTorch's, which takes a second to import."""
+
+
+def out_of_gpu(study: PipelineInput) -> None:
+    raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+
+def write_outside(study: PipelineInput) -> None:
+    (study.scratch / "inside").write_text("x")
+    (Path(__file__).parent / "outside").write_text("x")
+
+
+def delete_input(study: PipelineInput) -> None:
+    study.files["image"][0].read_bytes()
+    study.files["image"][0].unlink()
+
+
+def read_elsewhere(study: PipelineInput) -> None:
+    Path("/etc/shadow").read_bytes()
+
+
+def connect(study: PipelineInput) -> None:
+    socket.create_connection(("127.0.0.1", 80), timeout=1)
+
+
+def fork(study: PipelineInput) -> None:
+    for _ in range(7):
+        os.fork()
+    time.sleep(3600)
+
+
+def share(study: PipelineInput) -> None:
+    held = b"\1" * (100 << 20)
+    children: list[int] = []
+    while len(children) < 8 and all(children):
+        children.append(os.fork())
+    time.sleep(1)
+    if not all(children):
+        os._exit(held[0])
+    for child in children:
+        os.waitpid(child, 0)
+
+
+def daemon(study: PipelineInput) -> None:
+    """Leave a process behind that left the session and whose parent ended."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.write(writer, str(os.getpid()).encode())
+            time.sleep(3600)
+        os._exit(0)
+    study.progress(0.5, os.read(reader, 20).decode())
+
+
+def print_without_end(study: PipelineInput) -> None:
+    block = b"a line that says nothing at all\n" * (1 << 15)
+    for _ in range(1 << 10):
+        os.write(2, block)
+    os.write(2, b"the last line\n")
+
+
+def gossip(study: PipelineInput) -> None:
+    study.progress(0.5, f"found {study.volumes['image'].attributes['AccessionNumber'][0]}")
