@@ -173,11 +173,6 @@ def test_one_that_never_gets_ready_is_ended(executor: LocalExecutor, tmp_path: P
         run(executor, "t1", stuck_options, digest="b")
 
 
-def test_a_full_gpu_is_told_apart_and_worth_another_attempt(executor: LocalExecutor) -> None:
-    with pytest.raises(TransientPipelineError, match="the memory of the GPU was not enough"):
-        run(executor, "out of gpu")
-
-
 # description: words of the reason on the job's page
 FAULTS = {
     "not a number": "not a finite number: feature sum",

@@ -36,7 +36,6 @@ class Trouble:
             "transient": transient,
             "talk": talk,
             "kill": kill,
-            "out of gpu": out_of_gpu,
             "write outside": write_outside,
             "delete input": delete_input,
             "read elsewhere": read_elsewhere,
@@ -51,6 +50,7 @@ class Trouble:
         }
 
     def load(self, device: str) -> None:
+        self._device = device
         print("loaded on", device)
 
     def infer(self, study: PipelineInput) -> PipelineOutput:
@@ -58,6 +58,8 @@ class Trouble:
         volume = study.volumes["image"]
         (description,) = volume.attributes["SeriesDescription"]
         behaviour = self._behaviours.get(str(description))
+        if description == "out of gpu" and self._device != "cpu":
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
         if behaviour is not None:
             behaviour(study)
         numbers = {
@@ -148,10 +150,6 @@ def kill(study: PipelineInput) -> None:
 
 class OutOfMemoryError(RuntimeError):
     """Called like PyTorch's, which takes a second to import."""
-
-
-def out_of_gpu(study: PipelineInput) -> None:
-    raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
 
 def write_outside(study: PipelineInput) -> None:
