@@ -59,6 +59,7 @@ class CompletedRun:
     device: str | None
     seconds: dict[str, float]  # by phase
     patient_key: str | None  # as the images had it
+    gaps: tuple[str, ...] | None = None  # what it could have done for want of isolation
     shadow: str = ""  # why nothing of it may leave, whatever was said when it was queued
 
 
@@ -309,6 +310,7 @@ def _finish(connection: Connection, row: Row[Any], completed: CompletedRun, now:
         "phase": "",
         "device": completed.device,
         "seconds": dict(completed.seconds),
+        "gaps": None if completed.gaps is None else list(completed.gaps),
     }
     if completed.shadow:
         values["shadow"] = completed.shadow

@@ -111,6 +111,7 @@ def _to_job(row: Row[Any], inputs: tuple[JobInput, ...]) -> Job:
         state=JobState(row.state),
         priority=Priority(row.priority),
         inputs=inputs,
+        gaps=None if row.gaps is None else tuple(row.gaps),
         shadow=row.shadow or "",
-        **pick(row, Job, "job_id", "state", "priority", "inputs", "shadow"),
+        **pick(row, Job, "job_id", "state", "priority", "inputs", "gaps", "shadow"),
     )

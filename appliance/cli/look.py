@@ -147,6 +147,7 @@ def _job_row(job: Job) -> dict[str, object]:
         "priority": job.priority.value,
         "worker": job.worker,
         "device": job.device,
+        "gaps": None if job.gaps is None else list(job.gaps),
         "seconds": dict(job.seconds),
         "created_at": job.created_at,
         "run_after": job.run_after,

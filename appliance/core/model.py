@@ -234,6 +234,7 @@ class Job:
     reason: str  # why it failed or was refused; "" otherwise
     shadow: str  # why its result stays here although the route sends; "" otherwise
     device: str | None
+    gaps: tuple[str, ...] | None  # what it could have done for want of isolation; None: not noted
     seconds: Mapping[str, float]  # by phase
     inputs: tuple[JobInput, ...]
 

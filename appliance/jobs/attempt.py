@@ -167,6 +167,7 @@ class Attempt:
             device=outcome.device,
             seconds=self.seconds,
             patient_key=self._tools.patient_key_of(first),
+            gaps=outcome.gaps,
             # Asked again: days may have passed, and a run that is done again copies its orders.
             shadow=self._tools.shadow_of(self._job),
         )

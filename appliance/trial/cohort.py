@@ -237,6 +237,7 @@ def _ending(tried: _Try) -> CompletedRun | EndedRun:
             device=tried.outcome.device,
             seconds=tried.seconds,
             patient_key=None,
+            gaps=tried.outcome.gaps,
         )
     refused = tried.ended is Ended.REFUSED
     event = JobEvent.REFUSE if refused else JobEvent.FAIL_PERMANENT

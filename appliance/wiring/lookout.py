@@ -32,6 +32,7 @@ from scp.tally import ACCEPTED, PeerTally, read_tallies
 
 _NEWEST = 1000
 _PROBLEMS = 5
+_RECENT = 20  # results that are looked at for isolation
 
 
 def lookout(site: Site) -> Lookout:
@@ -166,7 +167,20 @@ def _problems(store: Store) -> tuple[str, ...]:
         for state in (DeliveryState.FAILED, DeliveryState.HELD)
         for delivery in store.deliveries.list(state=state, limit=_PROBLEMS)
     ]
-    return (*map(_job_problem, failed), *map(_delivery_problem, stuck))
+    return (*map(_job_problem, failed), *map(_delivery_problem, stuck), *not_isolated(store))
+
+
+def not_isolated(store: Store) -> list[str]:
+    """Return a sentence for each pipeline whose latest result was made without isolation."""
+    latest: dict[str, Job] = {}
+    for job in store.jobs.list(state=JobState.DONE, limit=_RECENT):
+        latest.setdefault(job.pipeline, job)
+    return [
+        f"{name} is not isolated: in job {job.job_id} it could {', '.join(job.gaps)}; the reason "
+        "is in the log of the worker (child.started)"
+        for name, job in sorted(latest.items())
+        if job.gaps
+    ]
 
 
 def _job_problem(job: Job) -> str:

@@ -87,6 +87,7 @@ job = Table(
     text("phase"),
     text("reason"),
     maybe_text("device"),
+    data("gaps", nullable=True),  # what it could have done for want of isolation
     data("seconds"),
     maybe_text("feedback_form"),
     maybe_text("shadow"),  # why its result stays here although the route sends

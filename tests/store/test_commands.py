@@ -1,5 +1,6 @@
 """What crosses tables: queued, done, and what people ask for."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from appliance.core.errors import IllegalTransition, StaleClaim, StoreError
 from appliance.core.model import Measurement, PipelineResult
 from appliance.core.states import DeliveryState, JobEvent, JobState, RouteState
 from appliance.core.uids import uid_from_name
+from appliance.wiring.lookout import not_isolated
 from results_store.commands import CompletedRun, EndedRun
 from results_store.jobs import SendTo
 from results_store.store import Store
@@ -58,6 +60,19 @@ def test_a_completed_run_is_there_with_its_deliveries(store: Store) -> None:
     }
     assert {item.state for item in outbox} == {DeliveryState.PENDING}
     assert {item.patient_key for item in outbox} == {"k" * 64}
+
+
+@pytest.mark.parametrize("gaps", [None, (), ("open a connection", "change who may use a file")])
+def test_a_run_remembers_how_isolated_it_was(store: Store, gaps: tuple[str, ...] | None) -> None:
+    world.submit(store)
+    claim = world.claim(store)
+    store.commands.complete_run(claim, replace(world.completed("2.25.1"), gaps=gaps), START)
+    assert store.jobs.get(claim.job_id).gaps == gaps
+    told = not_isolated(store)
+    assert [line.partition(" in job")[0] for line in told] == ["brain-mr is not isolated:"] * bool(
+        gaps
+    )
+    assert all(str(gap) in told[0] for gap in gaps or ())
 
 
 def test_a_shadow_run_leaves_the_outbox_empty(store: Store) -> None:

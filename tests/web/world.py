@@ -163,7 +163,7 @@ class World:
         assert job is not None
         return job
 
-    def finish(self, job: Job | None = None) -> Job:
+    def finish(self, job: Job | None = None, gaps: tuple[str, ...] | None = ()) -> Job:
         """Complete a claimed job with what the phantom's pipeline would say."""
         job = job or self.claim()
         paths = [self.files[item.spool_name] for item in job.inputs]
@@ -198,6 +198,7 @@ class World:
             device="cpu",
             seconds={"read": 0.4, "infer": 2.5},
             patient_key="k" * 64,
+            gaps=gaps,
         )
         self.store.commands.complete_run(job.claim(), done, self.clock.now())
         return self.store.jobs.get(job.job_id)
