@@ -231,29 +231,6 @@ def test_a_shadow_result_is_shown_and_says_that_it_is_sent_nowhere(
     assert "Nowhere" in page
 
 
-@pytest.mark.parametrize(
-    ("gaps", "words", "times"),
-    [
-        ((), "Isolated: no network", 1),
-        (("connect", "write"), "Not isolated: on this machine it could connect, write.", 1),
-        (("connect", "write"), "Not isolated: on this machine the pipeline could connect, w", 1),
-        ((), "Not isolated", 0),
-        (None, "solated", 0),
-    ],
-)
-def test_a_result_says_whether_its_pipeline_was_isolated(
-    reader: httpx.Client,
-    world: World,
-    study: str,
-    gaps: tuple[str, ...] | None,
-    words: str,
-    times: int,
-) -> None:
-    world.queue(study)
-    world.finish(gaps=gaps)
-    assert reader.get(f"/studies/{study}").text.count(words) == times
-
-
 def test_a_result_that_is_not_released_says_why_it_is_sent_nowhere(
     reader: httpx.Client, world: World, study: str
 ) -> None:
