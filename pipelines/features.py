@@ -4,12 +4,12 @@ Nothing here identifies a patient: age is rounded down to a decade, sex is the o
 attribute of the patient.
 """
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
 
 from appliance.core.model import Attributes, Feature
+from pipelines.checks import years
 from pipelines.volume import Volume
 
 METADATA = "metadata"
@@ -43,7 +43,6 @@ _CATEGORIES = {
     "convolution_kernel": "ConvolutionKernel",
     "patient_sex": "PatientSex",
 }
-_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _OLDEST = 90.0  # one group from there on: so few that they could be known by it
 _MAX_TEXT = 64
 _PERCENTILES = (1, 25, 50, 75, 99)
@@ -94,11 +93,9 @@ def _categories(attributes: Attributes) -> Iterator[Feature]:
 
 
 def _age(attributes: Attributes) -> Iterator[Feature]:
-    written = str((attributes.get("PatientAge") or ("",))[0]).strip()
-    match = re.fullmatch(r"(\d{1,3})([DWMY])", written)
-    if match is not None:
-        years = int(match[1]) * _YEARS[match[2]]
-        yield _number("patient_age_decade", min(years // 10 * 10, _OLDEST))
+    found = years(attributes)
+    if found is not None:
+        yield _number("patient_age_decade", min(found // 10 * 10, _OLDEST))
 
 
 def _number(name: str, number: float) -> Feature:

@@ -13,6 +13,7 @@ import numpy as np
 
 from appliance.core.model import Feature, PipelineResult
 from pipelines.base import PipelineOutput
+from pipelines.checks import NO_CONTRAST
 from pipelines.findings import VOLUME
 from pipelines.inputs import Check, Input, Measure, Otherwise
 from pipelines.outputs import Output
@@ -24,7 +25,6 @@ OUTSIDE = "outside"  # the feature that counts what is outside of what the manif
 
 _OBLIQUE_DEGREES = 20.0
 _ORIENTATIONS = ("sagittal", "coronal", "axial")  # by the patient axis that slices follow
-_NO_AGENT = frozenset({"NO", "NONE"})
 _STEP = 2  # every second voxel along each axis says the same, eight times as fast
 _BODY = 0.2  # of the way from the 2nd to the 98th percentile
 _MAD_OF_A_GAUSSIAN = 0.6745
@@ -182,7 +182,7 @@ def contrast(volume: Volume) -> str:
     agents.discard("")
     if not agents:
         return "unknown"
-    return "none" if agents <= _NO_AGENT else "given"
+    return "none" if agents <= NO_CONTRAST else "given"
 
 
 def noise(volume: Volume) -> float:

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 
 from appliance.core.model import Attributes
+from pipelines.checks import NO_CONTRAST, not_an_adult, not_as_acquired, numbers, texts, years
 
 _HEAD = ("BRAIN", "HEAD", "SKULL", "HEADNECK", "HEAD NECK", "HEAD AND NECK")
-_NO_CONTRAST = ("", "NO", "NONE", "N", "NO CONTRAST", "WITHOUT", "NATIVE")
 _SAYS_CONTRAST = re.compile(
     r"(?i)(\+[ _-]?(c|gd|km|gad\w*|contrast)"
     r"|(?<![a-z])(gado\w*|gad|gd|km|post[ _-]?(contrast|gad\w*|gd|km|inj\w*)?|c\+|ce"
@@ -22,16 +22,6 @@ _SAYS_T1 = re.compile(r"(?i)t1|mp-?rage|spgr|bravo|tfe|flash|\bfspgr|vibe")
 _SAYS_OTHER = re.compile(
     r"(?i)t2|flair|(?<![a-z])(pd|stir|dwi|adc|swi|tof|bold|dti|asl|mip|fmri)(?![a-z])|angio|perf"
 )
-_IMAGE_TYPES = {
-    "LOCALIZER": "a localiser",
-    "PROJECTION IMAGE": "a projection",
-    "MIP": "a projection",
-    "MAX_IP": "a projection",
-}
-_AGE = re.compile(r"(\d{1,3})([DWMY])")
-_PER_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
-_ADULT_YEARS = 18
-
 _T2_ECHO_MS = 30.0  # a longer echo weights by T2
 _SPIN_ECHO_T1_MS = 1500.0  # a spin echo repeated more slowly is not T1-weighted
 _STIR_MS = 300.0  # a shorter inversion time nulls fat, not grey matter
@@ -43,7 +33,7 @@ def refusals(modality: str, attributes: Attributes) -> tuple[str, ...]:
         return (f"the modality is {modality or 'not known'}; MR is needed",)
     return tuple(
         reason
-        for check in (_body_part, _age, _contrast, _weighting, _timing, _image_type)
+        for check in (_body_part, not_an_adult, _contrast, _weighting, _timing, not_as_acquired)
         for reason in check(attributes)
     )
 
@@ -51,39 +41,25 @@ def refusals(modality: str, attributes: Attributes) -> tuple[str, ...]:
 def notes(attributes: Attributes) -> tuple[str, ...]:
     """Return what the reader should know was not known."""
     found = []
-    if _years(attributes) is None:
+    if years(attributes) is None:
         found.append("The patient's age is not in the images; the model was made for adults.")
-    if not _SAYS_T1.search(_description(attributes)) and not _numbers(attributes, "RepetitionTime"):
+    if not _SAYS_T1.search(_description(attributes)) and not numbers(attributes, "RepetitionTime"):
         found.append("The images do not say how they are weighted; T1 is assumed.")
     return tuple(found)
 
 
 def _body_part(attributes: Attributes) -> Iterator[str]:
-    for part in _texts(attributes, "BodyPartExamined"):
+    for part in texts(attributes, "BodyPartExamined"):
         if part.upper().replace("_", " ").strip() not in (*_HEAD, ""):
             yield f"the body part is {part}; a head is needed"
 
 
-def _years(attributes: Attributes) -> float | None:
-    for text in _texts(attributes, "PatientAge"):
-        match = _AGE.fullmatch(text.strip())
-        if match:
-            return int(match[1]) / _PER_YEAR[match[2]]
-    return None
-
-
-def _age(attributes: Attributes) -> Iterator[str]:
-    years = _years(attributes)
-    if years is not None and years < _ADULT_YEARS:
-        yield "the patient is younger than 18 years; the model was made for adults"
-
-
 def _contrast(attributes: Attributes) -> Iterator[str]:
-    agents = [text.strip() for text in _texts(attributes, "ContrastBolusAgent")]
-    if any(agent.upper() not in _NO_CONTRAST for agent in agents):
+    agents = [text.strip() for text in texts(attributes, "ContrastBolusAgent")]
+    if any(agent.upper() not in ("", *NO_CONTRAST) for agent in agents):
         yield f"contrast agent was given ({', '.join(agents)}); native images are needed"
         return
-    given = max(_numbers(attributes, "ContrastBolusVolume"), default=0.0)
+    given = max(numbers(attributes, "ContrastBolusVolume"), default=0.0)
     if given > 0:
         yield f"{given:g} mL of contrast agent were given; native images are needed"
         return
@@ -93,7 +69,7 @@ def _contrast(attributes: Attributes) -> Iterator[str]:
 
 
 def _weighting(attributes: Attributes) -> Iterator[str]:
-    for contrast in _texts(attributes, "AcquisitionContrast"):
+    for contrast in texts(attributes, "AcquisitionContrast"):
         if contrast.upper() not in ("T1", "UNKNOWN", "MIXED", ""):
             yield f"the images are {contrast}-weighted; T1 is needed"
     description = _description(attributes)
@@ -103,42 +79,21 @@ def _weighting(attributes: Attributes) -> Iterator[str]:
 
 
 def _timing(attributes: Attributes) -> Iterator[str]:
-    sequence = {text.upper() for text in _texts(attributes, "ScanningSequence")}
-    for echo in _numbers(attributes, "EchoTime", "EffectiveEchoTime"):
+    sequence = {text.upper() for text in texts(attributes, "ScanningSequence")}
+    for echo in numbers(attributes, "EchoTime", "EffectiveEchoTime"):
         if echo > _T2_ECHO_MS:
             yield f"the echo time is {echo:g} ms, which weights by T2; T1 is needed"
-    for repetition in _numbers(attributes, "RepetitionTime"):
+    for repetition in numbers(attributes, "RepetitionTime"):
         if "SE" in sequence and "IR" not in sequence and repetition > _SPIN_ECHO_T1_MS:
             yield f"a spin echo with a repetition time of {repetition:g} ms is not T1-weighted"
-    for inversion in _numbers(attributes, "InversionTime", "InversionTimes"):
+    for inversion in numbers(attributes, "InversionTime", "InversionTimes"):
         if 0 < inversion < _STIR_MS:
             yield f"the inversion time is {inversion:g} ms, which nulls fat; T1 is needed"
     if "EP" in sequence:
         yield "the sequence is echo-planar; T1 is needed"
 
 
-def _image_type(attributes: Attributes) -> Iterator[str]:
-    for value in _texts(attributes, "ImageType"):
-        if value.upper() in _IMAGE_TYPES:
-            yield f"the images are {_IMAGE_TYPES[value.upper()]}; a volume as acquired is needed"
-
-
 def _description(attributes: Attributes) -> str:
     return " ".join(
-        text
-        for keyword in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
-        for text in _texts(attributes, keyword)
-    )
-
-
-def _texts(attributes: Attributes, keyword: str) -> tuple[str, ...]:
-    return tuple(str(value) for value in attributes.get(keyword, ()))
-
-
-def _numbers(attributes: Attributes, *keywords: str) -> tuple[float, ...]:
-    return tuple(
-        value
-        for keyword in keywords
-        for value in attributes.get(keyword, ())
-        if isinstance(value, float)
+        texts(attributes, "SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
     )
