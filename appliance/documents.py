@@ -12,6 +12,7 @@ from appliance.peers import conformance as asking
 from appliance.settings import limits
 from appliance.settings.document import settings_reference, settings_schema
 from pipelines.clinical import roles_table
+from pipelines.codes import OWN
 from scp import conformance as receiving
 from scp import onboarding
 
@@ -33,6 +34,7 @@ def tables() -> Mapping[str, str]:
         "clinical-roles": roles_table(),
         "overview": _overview(),
         "character-sets": _character_sets(),
+        "own-codes": _own_codes(),
     }
 
 
@@ -61,6 +63,14 @@ def _character_sets() -> str:
     return receiving.markdown(
         ("", "Specific Character Set (0008,0005)"),
         ((name, ", ".join(f"`{term}`" for term in some)) for name, some in rows),
+    )
+
+
+def _own_codes() -> str:
+    """Return the concepts of our own coding scheme."""
+    return receiving.markdown(
+        ("code", "meaning", "definition"),
+        ((f"`{code.value}`", code.meaning, definition) for code, definition in OWN.items()),
     )
 
 

@@ -10,7 +10,8 @@ from scipy import ndimage
 from appliance.core.errors import InputRefused
 from appliance.core.model import Code, Feature, Finding, Measurement, PipelineResult
 from pipelines.base import PipelineInput, PipelineOutput
-from pipelines.findings import describe, parts_of
+from pipelines.codes import HOUNSFIELD, MEAN_ATTENUATION
+from pipelines.findings import MILLILITRE, describe, parts_of
 from pipelines.manifest import Manifest
 from pipelines.resample import Grid, linear
 from pipelines.volume import Float32, LabelMap, Labels, Mask, Volume
@@ -18,10 +19,7 @@ from pipelines.volume import Float32, LabelMap, Labels, Mask, Volume
 PET, CT, MR = "pt", "ct", "mr"
 METABOLIC_VOLUME = Code(value="126032", scheme="DCM", meaning="Metabolic Volume")
 GLYCOLYSIS = Code(value="126033", scheme="DCM", meaning="Total Lesion Glycolysis")
-ATTENUATION = Code(value="112181", scheme="DCM", meaning="Mean Attenuation Coefficient")
-MILLILITRE = Code(value="mL", scheme="UCUM", meaning="milliliter")
 GRAM = Code(value="g", scheme="UCUM", meaning="gram")
-HOUNSFIELD = Code(value="[hnsf'U]", scheme="UCUM", meaning="Hounsfield unit")
 SUV_UNITS = "GML"  # g/mL: the value of Units (0054,1001) for SUV by weight, PS3.3 C.8.9.1.1.3
 
 
@@ -104,7 +102,7 @@ def _measured(finding: Finding, numbers: Mapping[str, float]) -> Finding:
     measured = (
         (METABOLIC_VOLUME, "metabolic_volume_ml", MILLILITRE),
         (GLYCOLYSIS, "total_lesion_glycolysis_g", GRAM),
-        (ATTENUATION, "ct_mean_hu", HOUNSFIELD),
+        (MEAN_ATTENUATION, "ct_mean_hu", HOUNSFIELD),
     )
     return replace(
         finding,
