@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, tzinfo
-from typing import Literal
 
 from appliance.core.model import FeedbackEntry, Finding, Job, Reason, RouteDecision, Segment
 from appliance.core.states import DeliveryState, JobState, RouteState
 from feedback.cards import Card, Cards
 from feedback.forms import Form, spoken
+from feedback.measured import TableRow, table, withheld
 from feedback.site import WebSources
 from feedback.status import (
     ACTIVE,
@@ -27,26 +27,7 @@ from feedback.status import (
 from pipelines.quality import FLAG
 from results_store.studies import StudyRow
 
-Column = Literal["right", "left", "none"]
 _ON_THE_WAY = frozenset({DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.SENT})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One measured value, and the segment that it was measured on."""
-
-    text: str
-    segment: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableRow:
-    """One structure: right, left, or neither."""
-
-    name: str
-    color: str  # "#rrggbb", or "" without a segment
-    unit: str
-    cells: Mapping[Column, Cell]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +50,7 @@ class RunView:
     made_on: date  # where the site is
     segments: tuple[Segment, ...]
     rows: tuple[TableRow, ...]
+    withheld: tuple[str, ...]  # what was not measured, and why
     flags: tuple[str, ...]  # what about the study is outside of what the model was made for
     notes: tuple[str, ...]
     objects: Mapping[str, int]  # how many of each kind, in words
@@ -80,6 +62,11 @@ class RunView:
     form_name: str
     form: Form
     series_instance_uid: str
+
+    @property
+    def kinds(self) -> tuple[tuple[str, str], ...]:
+        """Return what was measured in which unit, each pair once."""
+        return tuple(dict.fromkeys((row.measured, row.unit) for row in self.rows if row.measured))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +171,7 @@ class Reviewer:
             made_on=job.created_at.astimezone(self._zone).date(),
             segments=segments,
             rows=table(findings, segments),
+            withheld=withheld(findings),
             flags=tuple(note for note in notes if note.startswith(FLAG)),
             notes=tuple(note for note in notes if not note.startswith(FLAG)),
             objects=Counter(object_words(item.kind) for item in results.objects(job.job_id)),
@@ -232,31 +220,6 @@ def choose(jobs: Sequence[Job], job_id: int | None) -> Job | None:
     return next(iter(done or newest), None)
 
 
-def table(findings: Sequence[Finding], segments: Sequence[Segment]) -> tuple[TableRow, ...]:
-    """Return the findings with a structure's two sides on one line; then what is only marked."""
-    colors = {segment.number: "#{:02x}{:02x}{:02x}".format(*segment.color) for segment in segments}
-    rows: dict[tuple[str, str, str], dict[Column, Cell]] = {}
-    for finding in findings:
-        number = finding.region.segment_number if finding.region else None
-        column: Column = finding.side.value if finding.side else "none"
-        for measurement in finding.measurements:
-            value = measurement.value
-            text = measurement.not_measured or "not measured" if value is None else f"{value:.2f}"
-            unit = measurement.unit.value
-            row = rows.setdefault((finding.name, measurement.concept.meaning, unit), {})
-            row[column] = Cell(text=text, segment=number)
-    measured = {cell.segment for cells in rows.values() for cell in cells.values()}
-    for segment in segments:
-        if segment.number not in measured:
-            row = rows.setdefault((segment.name, "", ""), {})
-            marked = Cell(text="marked", segment=segment.number)
-            row[segment.side.value if segment.side else "none"] = marked
-    return tuple(
-        TableRow(name=name, color=_color(cells, colors), unit=unit, cells=cells)
-        for (name, _, unit), cells in rows.items()
-    )
-
-
 def by_series(decision: RouteDecision) -> tuple[SeriesReasons, ...]:
     """Return the reasons by series: the study's first, then the chosen, then the nearest misses."""
     chosen = {chosen.series_instance_uid: chosen.why for chosen in decision.inputs}
@@ -277,11 +240,6 @@ def by_series(decision: RouteDecision) -> tuple[SeriesReasons, ...]:
 def _order(group: SeriesReasons) -> tuple[bool, bool, int]:
     is_series = group.series_instance_uid is not None
     return (is_series, not group.chosen, len(group.reasons) - group.met)
-
-
-def _color(cells: Mapping[Column, Cell], colors: Mapping[int, str]) -> str:
-    numbers = [cell.segment for cell in cells.values() if cell.segment is not None]
-    return next((colors[number] for number in numbers if number in colors), "")
 
 
 def _series(job: Job, findings: Sequence[Finding]) -> str:
