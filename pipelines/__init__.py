@@ -15,7 +15,10 @@
     device.py     which device, never silently another
     base.py       what a pipeline is
     guard.py      the checks round every pipeline
+    checks.py     what several pipelines ask of attributes before they compute
+    codes.py      codes to measure with, those of our own among them
     brain_mr/     the shipped brain MR pipeline
+    chest_ct/     the shipped chest CT pipeline
 
 Nothing here touches the database or the network.
 """
