@@ -20,12 +20,12 @@ ROUNDS = 2
 BARE = """
 import json, resource, sys, time
 import torch
-from appliance.demo.play import default_folder
+from appliance.demo.play import study_folder
 from pipelines.brain_mr import net
 from pipelines.brain_mr.conform import conform
 from pipelines.folders import SHIPPED
 from pipelines.series import read_volume
-head = conform(read_volume(sorted(default_folder().glob("*.dcm"))), None)
+head = conform(read_volume(sorted(study_folder(None).glob("*.dcm"))), None)
 model = net.load(SHIPPED["brain-mr"], "cpu")
 start = time.monotonic()
 net.probabilities(model, torch.from_numpy(head.array), lambda _: None)

@@ -17,7 +17,11 @@ def add_to(app: typer.Typer) -> None:
 
 def demo(
     folder: Annotated[
-        Path | None, typer.Argument(help="DICOM files to send; without it, a head MR.")
+        Path | None,
+        typer.Argument(
+            help="DICOM files to send: a folder, or a shipped study's name "
+            "(ct-chest-lungdx-a0001); without it, a head MR."
+        ),
     ] = None,
     *,
     once: Annotated[bool, typer.Option("--once", help="End instead of serving.")] = False,

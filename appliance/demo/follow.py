@@ -17,7 +17,8 @@ class StudyNow:
     """One study at one moment."""
 
     study_instance_uid: str
-    routes: tuple[tuple[str, RouteState, str], ...]  # name, state, reason
+    route_count: int  # of the settings; each looks at the study, one after the other
+    routes: tuple[tuple[str, RouteState, str], ...]  # name, state, reason; of those that have
     jobs: tuple[Job, ...]
     deliveries: tuple[Delivery, ...]
 
@@ -25,17 +26,18 @@ class StudyNow:
     def over(self) -> bool:
         """Whether nothing more will happen by itself."""
         return (
-            bool(self.routes)
+            len(self.routes) == self.route_count
             and all(state is not RouteState.OPEN for _, state, _ in self.routes)
             and not any(job.state in _JOB_UNDER_WAY for job in self.jobs)
             and not any(d.state in _DELIVERY_UNDER_WAY for d in self.deliveries)
         )
 
 
-def look(store: Store, study_instance_uid: str) -> StudyNow:
-    """Return where the study stands."""
+def look(store: Store, study_instance_uid: str, route_count: int) -> StudyNow:
+    """Return where the study stands with so many routes in the settings."""
     return StudyNow(
         study_instance_uid=study_instance_uid,
+        route_count=route_count,
         routes=tuple(
             (status.route, status.state, status.reason)
             for status in store.routes.of_study(study_instance_uid)

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -25,6 +26,7 @@ from appliance.wiring.site import Site, open_site
 
 _POLL_SECONDS = 0.25
 _START_SECONDS = 120
+_HEAD = "mr-t1-mprage-head"
 ACCOUNT = "reader"
 APPLIANCE_AE_TITLE = "APPLIANCE"
 
@@ -39,16 +41,27 @@ class Options:
     keep: Path | None
 
 
-def default_folder() -> Path:
-    """Return the head MR that is shipped."""
-    return Path(str(files("appliance.demo") / "data" / "mr-t1-mprage-head"))
+def study_folder(asked: Path | None) -> Path:
+    """Return the folder asked for, by its path or as the name of a study that is shipped.
+
+    Nothing asked for is the head MR. Raises ApplianceError where there is none.
+    """
+    shipped = Path(str(files("appliance.demo") / "data"))
+    if asked is None:
+        return shipped / _HEAD
+    found = next((path for path in (asked, shipped / asked) if path.is_dir()), None)
+    if found is None:
+        names = ", ".join(sorted(path.name for path in shipped.iterdir() if path.is_dir()))
+        raise ApplianceError(
+            f"{asked} is not a folder; name one with DICOM files in it, or a study that is "
+            f"shipped: {names}"
+        )
+    return found
 
 
 def play(options: Options, console: Console) -> int:
     """Run the demo; return 0 only if everything that the routes promised arrived."""
-    folder = options.folder or default_folder()
-    if not folder.is_dir():
-        raise ApplianceError(f"{folder} is not a folder; name one with DICOM files in it")
+    folder = study_folder(options.folder)
     files_to_send, problems = sender.find_instances(folder)
     if not files_to_send:
         raise ApplianceError(f"{folder} holds no DICOM file that can be sent")
@@ -99,7 +112,7 @@ def _send_and_follow(
         bars = {uid: progress.add_task("waiting for the last image", total=1.0) for uid in uids}
         _await(lambda: _update(site, bars, progress), stage)
     arrived = tuple(h for h in stage.pacs.held if h.sop_instance_uid not in before)
-    studies = tuple(look(site.store, uid) for uid in uids)
+    studies = tuple(_look(site, uid) for uid in uids)
     broken = tuple(sentence for now in studies for sentence in broken_promises(now, arrived))
     return _Found(studies=studies, arrived=arrived, problems=(*problems, *broken), broken=broken)
 
@@ -118,10 +131,14 @@ def _send(
 def _update(site: Site, bars: dict[str, TaskID], progress: Progress) -> bool:
     over = True
     for uid, bar in bars.items():
-        now = look(site.store, uid)
+        now = _look(site, uid)
         over = over and now.over
         progress.update(bar, description=_describe(now), completed=_share(now))
     return over
+
+
+def _look(site: Site, uid: str) -> StudyNow:
+    return look(site.store, uid, len(site.settings.routes))
 
 
 def _share(now: StudyNow) -> float:
@@ -181,11 +198,16 @@ def _print(document: report.Report, console: Console) -> None:
             f"\n{job.pipeline} {job.version}: {job.state} on {job.device} ({phases})", markup=False
         )
     if document.findings:
-        table = Table("structure", "side", "value", "unit", box=None, pad_edge=False)
+        headings = ("structure", "side", "measured", "value", "unit")
+        table = Table(*headings, box=None, pad_edge=False)
         for row in document.findings:
             value = "not measured" if row.value is None else f"{row.value:.2f}"
-            table.add_row(row.name, row.side or "", value, row.unit)
+            cells = (row.name, row.side or "", row.measured, value, row.unit)
+            table.add_row(*map(escape, cells))
         console.print(table)
+        for reason in dict.fromkeys(row.not_measured for row in document.findings):
+            if reason:
+                console.print(f"Not measured: {reason}", markup=False, soft_wrap=True)
     console.print(f"\nArrived in the PACS: {len(document.objects)} objects")
     for item in document.objects:
         console.print(f"  {item.series_description}: {item.path}", markup=False, soft_wrap=True)

@@ -30,14 +30,19 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingRow:
-    """One structure and side; `value` in `unit` (UCUM)."""
+    """One measurement of one structure and side; `value` in `unit` (UCUM).
+
+    Without a value, `not_measured` says why.
+    """
 
     pipeline: str
     name: str
     code: str
+    measured: str
     value: float | None
     unit: str
     side: str | None
+    not_measured: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +105,11 @@ def finding_rows(pipeline: str, findings: Iterable[Finding]) -> tuple[FindingRow
             pipeline=pipeline,
             name=finding.name,
             code=finding.structure.value,
+            measured=measurement.concept.meaning,
             value=measurement.value,
             unit=measurement.unit.value,
             side=finding.side.value if finding.side else None,
+            not_measured=measurement.not_measured,
         )
         for finding in findings
         for measurement in finding.measurements

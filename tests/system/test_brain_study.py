@@ -42,7 +42,10 @@ def test_the_report_has_its_fixed_keys_and_no_problems(brain: tuple[dict[str, An
     report, _ = brain
     assert report.keys() == KEYS
     assert report["problems"] == []
-    assert [d["matched"] for d in report["decisions"]] == [True]
+    assert [(d["rule"], d["matched"]) for d in report["decisions"]] == [
+        ("brain volumes", True),
+        ("lung volumes", False),
+    ]
     assert [j["state"] for j in report["jobs"]] == ["done"]
     assert sorted(o["sop_class_uid"] for o in report["objects"]) == sorted([SR, SEG])
 
@@ -149,15 +152,17 @@ def test_highdicom_reads_the_report_and_its_references(
         assert reference.referenced_sop_instance_uid == segmentation.SOPInstanceUID
 
 
-def test_a_chest_ct_runs_nothing_and_says_why_condition_by_condition(tmp_path: Path) -> None:
-    ct_series(tmp_path / "ct")
+def test_a_knee_ct_runs_nothing_and_says_why_condition_by_condition(tmp_path: Path) -> None:
+    ct_series(tmp_path / "ct", BodyPartExamined="KNEE", SeriesDescription="knee 1.0")
     out = tmp_path / "out.json"
     command("demo", str(tmp_path / "ct"), "--once", "--json", str(out))
     report = json.loads(out.read_text())
-    (decision,) = report["decisions"]
-    assert (report["jobs"], report["objects"], decision["matched"]) == ([], [], False)
-    assert any(r.startswith("fails: Modality is MR (found CT)") for r in decision["reasons"])
-    assert any(r.startswith("fails: BodyPartExamined") for r in decision["reasons"])
+    assert (report["jobs"], report["objects"]) == ([], [])
+    brain, lungs = report["decisions"]
+    assert not brain["matched"]
+    assert not lungs["matched"]
+    assert any(r.startswith("fails: Modality is MR (found CT)") for r in brain["reasons"])
+    assert any(r.startswith("fails: BodyPartExamined") for r in lungs["reasons"])
 
 
 def test_a_folder_without_dicom_is_a_plain_error(tmp_path: Path) -> None:
