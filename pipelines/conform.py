@@ -1,4 +1,4 @@
-"""Conformed space, as FreeSurfer has it: 256 x 256 x 256 voxels of 1 mm; axes left, inferior, anterior.
+"""Conformed space, as FreeSurfer has it: 256³ voxels of 1 mm, axes left, inferior, anterior.
 
 Networks for whole heads want it. In any other axis order they run without complaint and find
 nothing useful.

@@ -13,7 +13,7 @@ import torch
 from monai.inferers import sliding_window_inference
 
 from appliance.core.errors import InputRefused, PermanentPipelineError, TransientPipelineError
-from pipelines.network import Activation, Inference, Network, SlidingWindow, Slices
+from pipelines.network import Activation, Inference, Network, Slices, SlidingWindow
 
 Net = Callable[[torch.Tensor], torch.Tensor]
 """Images (batch, channels, *spatial) to what the network gives of them, float32."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnxruntime
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as state
+from torch.utils.dlpack import from_dlpack
 
 from appliance.core.errors import ConfigError
 from pipelines.base import Pipeline
@@ -157,5 +158,5 @@ def _run(
         torch.cuda.synchronize(images.device)
     session.run_with_iobinding(binding)
     binding.synchronize_outputs()
-    result: torch.Tensor = torch.from_dlpack(binding.get_outputs()[0])
+    result: torch.Tensor = from_dlpack(binding.get_outputs()[0])
     return result

@@ -16,7 +16,7 @@ from appliance.core.errors import InputRefused, PermanentPipelineError
 from pipelines.conform import conform
 from pipelines.kinds.inferring import first_line
 from pipelines.resample import Grid, linear
-from pipelines.steps import Arguments, CropForeground, Orientation, Step
+from pipelines.steps import Arguments, Orientation, Step
 from pipelines.volume import Float32, Volume
 
 Transform = Callable[[MetaTensor], MetaTensor]
@@ -75,8 +75,9 @@ def through(image: MetaTensor, steps: Sequence[tuple[str, Transform]]) -> MetaTe
         try:
             image = step(image)
         except (ValueError, IndexError, RuntimeError) as error:
+            why = first_line(error)
             raise PermanentPipelineError(
-                f"preprocess: step {number}, {name}, failed on a volume of {before}: {first_line(error)}"
+                f"preprocess: step {number}, {name}, failed on a volume of {before}: {why}"
             ) from error
         if 0 in image.shape:
             raise PermanentPipelineError(

@@ -7,6 +7,7 @@ them is needed for a network: a file that has one is refused, and what is left i
 
 import io
 import json
+import pickle
 import re
 import zipfile
 from collections.abc import Iterator
@@ -104,7 +105,7 @@ def _payload(archive: zipfile.ZipFile, name: str, inner: str) -> Iterator[str]:
 def _sample_inputs(content: bytes, inner: str) -> Iterator[str]:
     try:
         torch.load(io.BytesIO(content), weights_only=True)
-    except (RuntimeError, ValueError, EOFError, torch.serialization.pickle.UnpicklingError):
+    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError):
         yield f"holds {inner} as a Python pickle of more than tensors"
 
 

@@ -159,7 +159,7 @@ def _deterministic(asked: bool) -> Iterator[None]:  # noqa: FBT001
         return
     before = torch.are_deterministic_algorithms_enabled()
     tf32 = torch.backends.cudnn.allow_tf32
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(mode=True)
     torch.backends.cudnn.allow_tf32 = False
     try:
         yield

@@ -42,6 +42,10 @@ def files() -> dict[tuple[str, Format], bytes]:
     return {(name, kind): content(net, kind) for name, net in networks.items() for kind in Format}
 
 
+def middle(mask: np.ndarray) -> np.ndarray:
+    return np.argwhere(mask).mean(axis=0)
+
+
 def labels(folder: Path, volume: Volume) -> np.ndarray:
     output = loaded(folder).infer(given({"t1": volume}))
     assert output.label_map is not None
@@ -111,7 +115,6 @@ def test_a_network_that_wants_other_voxels_marks_the_same_places(
     found, wanted = labels(folder, series.volume), volume_labels(series.volume)
     ball = wanted == 2
     assert (found[ball] == 2).mean() > 0.9  # the box lies half way: its rim looks like the ball's
-    centre = lambda mask: np.argwhere(mask).mean(axis=0)
-    np.testing.assert_allclose(centre(found == 2), centre(ball), atol=0.15)
-    np.testing.assert_allclose(centre(found > 0), centre(wanted > 0), atol=0.3)
+    np.testing.assert_allclose(middle(found == 2), middle(ball), atol=0.15)
+    np.testing.assert_allclose(middle(found > 0), middle(wanted > 0), atol=0.3)
     assert (found > 0).sum() == pytest.approx((wanted > 0).sum(), rel=0.25)
