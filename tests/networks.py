@@ -58,7 +58,7 @@ class Tiny:
             self.kernel.shape[1],
             self.kernel.shape[0],
             tuple(self.kernel.shape[2:]),
-            padding="same",
+            padding=tuple(size // 2 for size in self.kernel.shape[2:]),
         )
         layer.weight = nn.Parameter(torch.from_numpy(self.kernel))
         layer.bias = nn.Parameter(torch.from_numpy(self.bias))
@@ -202,7 +202,7 @@ title: A network for tests
 manufacturer: Nobody
 intended_use: Tests.
 regulatory: {{status: research}}
-clinical_role: quantification
+clinical_role: second-reader
 inputs: {inputs}
 {says}
 network:

@@ -126,9 +126,10 @@ def _failed(how: str, shape: tuple[int, ...], error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the beginning of what an error says; libraries write pages."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:_LONGEST] if lines else type(error).__name__
+    """Return the line that says what an error is; libraries write pages."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # TorchScript tells its own story first.
+    return lines[-1 if "TorchScript interpreter" in lines[0] else 0][:_LONGEST]
 
 
 def probabilities(given: torch.Tensor, network: Network) -> torch.Tensor:
