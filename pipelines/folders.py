@@ -14,7 +14,11 @@ from pipelines.manifest import FILE_NAME, load_manifest
 
 _HERE = Path(__file__).resolve().parent
 SHIPPED: Mapping[str, Path] = MappingProxyType(
-    {"brain-mr": _HERE / "brain_mr", "pet-ct-uptake": _HERE / "pet_ct"}
+    {
+        "brain-mr": _HERE / "brain_mr",
+        "brain-mr-onnx": _HERE / "brain_mr_onnx",
+        "pet-ct-uptake": _HERE / "pet_ct",
+    }
 )
 
 

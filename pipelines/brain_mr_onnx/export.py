@@ -5,6 +5,7 @@ package `onnx`, which only development has.
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -20,28 +21,27 @@ AXES = ("left", "inferior", "anterior")
 
 def model(network: nn.Sequential) -> onnx.ModelProto:
     """Return the network as ONNX: one head of any size in, scores of the classes out."""
-    nodes, constants, last = [], [], "head"
-    for number, stage in enumerate(network):
-        convolution, *activation = stage
-        if not isinstance(convolution, nn.Conv3d):
-            raise TypeError(f"layer {number} is no convolution")
-        given = "scores" if number == len(network) - 1 else f"layer_{number}"
-        names = [last, f"kernel_{number}", f"bias_{number}"]
-        for name, values in zip(names[1:], (convolution.weight, convolution.bias), strict=True):
-            constants.append(numpy_helper.from_array(values.contiguous().numpy(), name))
-        linear = f"linear_{number}" if activation else given
+    nodes: list[onnx.NodeProto] = []
+    constants: list[onnx.TensorProto] = []
+    given = "head"
+    for number, (convolution, activation) in enumerate(_layers(network)):
+        taken = [given, f"kernel_{number}", f"bias_{number}"]
+        given = f"layer_{number}" if activation else "scores"
+        constants += [
+            numpy_helper.from_array(values.detach().contiguous().numpy(), name)
+            for name, values in zip(taken[1:], convolution.parameters(), strict=True)
+        ]
         nodes.append(
             helper.make_node(
                 "Conv",
-                names,
-                [linear],
+                taken,
+                [f"linear_{number}" if activation else given],
                 dilations=list(convolution.dilation),
-                pads=[*convolution.padding] * 2,
+                pads=[int(size) for size in convolution.padding] * 2,
             )
         )
         if activation:
-            nodes.append(helper.make_node(_operator(activation[0]), [linear], [given]))
-        last = given
+            nodes.append(helper.make_node(activation, [f"linear_{number}"], [given]))
     graph = helper.make_graph(
         nodes,
         "MeshNet-18",
@@ -56,12 +56,14 @@ def model(network: nn.Sequential) -> onnx.ModelProto:
     return made
 
 
-def _operator(activation: nn.Module) -> str:
-    if isinstance(activation, nn.ELU) and activation.alpha == 1.0:
-        return "Elu"
-    if isinstance(activation, nn.ReLU):
-        return "Relu"
-    raise TypeError(f"{activation} is not known here")
+def _layers(network: nn.Sequential) -> Iterator[tuple[nn.Conv3d, str]]:
+    """Yield each convolution and the operator of its activation; "" after the last one."""
+    operators = {nn.ELU: "Elu", nn.ReLU: "Relu"}
+    for stage in network.children():
+        convolution, *activations = stage.children()
+        if not isinstance(convolution, nn.Conv3d):
+            raise TypeError(f"{convolution} is no convolution")
+        yield convolution, "".join(operators[type(activation)] for activation in activations)
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from appliance.core.errors import PermanentPipelineError
-from appliance.core.model import Finding, Measurement, PipelineResult
+from appliance.core.model import Feature, Finding, Measurement, PipelineResult
 from appliance.core.uids import uid_from_name
 from pipelines import weights
 from pipelines.base import PipelineInput, PipelineOutput
@@ -108,7 +108,9 @@ class NetworkPipeline:
         study.progress(1.0, "done")
         return PipelineOutput(
             result=PipelineResult(
-                findings=said.findings, segments=said.segments, features=volume_features(said.findings)
+                findings=said.findings,
+                segments=said.segments,
+                features=volume_features(said.findings),
             ),
             label_map=LabelMap(array=said.label_map, input_name=name),
         )
@@ -125,7 +127,7 @@ class NetworkPipeline:
         )
         study.progress(1.0, "done")
         return PipelineOutput(
-            result=PipelineResult(findings=findings, segments=(), features=features(findings)),
+            result=PipelineResult(findings=findings, segments=(), features=_features(findings)),
             label_map=None,
         )
 
@@ -144,4 +146,12 @@ def _finding(score: Score, value: float, run_uid: str) -> Finding:
         measurements=(Measurement(concept=score.concept.code, value=value, unit=score.unit.code),),
         region=None,
         tracking_uid=uid_from_name(run_uid, "tracking", score.name),
+    )
+
+
+def _features(scores: tuple[Finding, ...]) -> tuple[Feature, ...]:
+    return tuple(
+        Feature(group="output", name=feature_name(score.name), number=item.value)
+        for score in scores
+        for item in score.measurements
     )

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from pipelines.brain_mr.head import Head, read_head
+from pipelines.brain_mr.head import REACH, Head, reaches_out, read_head
 from pipelines.conform import LIA
 from pipelines.resample import Grid
 from pipelines.series import read_volume
@@ -91,3 +92,33 @@ def test_each_array_axis_gets_a_patient_axis_of_its_own() -> None:
     affine[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
     assert patient_axes(affine) == (0, 1, 2)
     assert Grid(shape=(2, 2, 2), affine=affine).cropped((1, 0, 0), (2, 2, 2)).shape == (1, 2, 2)
+
+
+def test_the_cranium_is_the_head_s_upper_part_without_face_and_neck(conformed: Head) -> None:
+    part = conformed.cranium()
+    offset = np.linalg.solve(conformed.grid.affine, part.grid.affine)[:3, 3]
+    np.testing.assert_allclose(offset, np.round(offset), atol=1e-6)
+    a, b, c = (int(n) for n in np.round(offset))
+    i, j, k = part.array.shape
+    assert np.array_equal(part.array, conformed.array[a : a + i, b : b + j, c : c + k])
+    assert b == 0
+    assert abs(j - REACH) <= 4
+    assert part.array.size < 0.4 * 256**3
+    # The brain of this head, by its reference labels: rows 29 to 171 of the conformed cube.
+    lowest = part.grid.affine[:3, :3] @ [i / 2, j, k / 2] + part.grid.affine[:3, 3]
+    vertex = part.grid.affine[:3, :3] @ [i / 2, 0, k / 2] + part.grid.affine[:3, 3]
+    assert np.linalg.norm(lowest - vertex) > 171 - 14 + 15
+
+
+def test_a_brain_that_goes_on_outside_of_the_part_is_seen(conformed: Head) -> None:
+    part = conformed.cranium()
+    classes = torch.zeros(3, *part.array.shape)
+    classes[0] = 0.5
+    assert not reaches_out(classes, part, conformed)
+    classes[1, 40:60, 0, 40:60] = 1.0  # 4 cm2 at the vertex, where the head ends as well
+    assert not reaches_out(classes, part, conformed)
+    classes[2, 40:50, -1, 40:50] = 1.0  # 1 cm2: a brain-stem
+    assert not reaches_out(classes, part, conformed)
+    classes[1, 60:70, -1, 40:60] = 1.0  # 3 cm2
+    assert reaches_out(classes, part, conformed)
+    assert not reaches_out(torch.ones(3, *conformed.array.shape), conformed, conformed)
