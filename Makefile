@@ -13,7 +13,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 OUT ?= benchmarks/results
 BENCH ?=
 
-.PHONY: venv dev demo test test-model test-gpu faults check docs screenshot bench bench-receive bench-day bench-pipelines bench-scale install install-files install-venv clean
+.PHONY: venv dev demo test test-model test-gpu faults check docs screenshot bench bench-receive bench-day bench-pipelines bench-scale export-onnx install install-files install-venv clean
 
 # Compiled on all cores, which pip does on one. A package's templates are no Python: no error.
 define install
@@ -72,6 +72,10 @@ docs: dev
 # The picture of the review page in docs/, by the tests' own browser.
 screenshot: dev
 	APPLIANCE_SCREENSHOT=docs/review-page.png $(BIN)/python -m pytest -q tests/system/test_review_page.py
+
+# pipelines/brain_mr_onnx/model.onnx, from the weights of brain_mr.
+export-onnx: dev
+	$(BIN)/python -m pipelines.brain_mr_onnx.export
 
 bench: dev
 	sh tests/install-counterparts.sh

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from benchmarks import day, disk, latency, memory, pipelines, receive
+from benchmarks import brain, day, disk, latency, memory, pipelines, receive
 
 
 def main() -> None:
@@ -17,6 +17,7 @@ def main() -> None:
     day.run(out)
     receive.run(out, receive.full())
     pipelines.run(out)
+    brain.run(out)
 
 
 if __name__ == "__main__":

@@ -27,13 +27,13 @@ import numpy as np
 
 from appliance.core.clock import SystemClock
 from appliance.core.states import JobState
-from appliance.demo.play import default_folder
+from appliance.demo.play import study_folder
 from appliance.jobs.local import LocalExecutor, Task
 from appliance.jobs.options import PipelineOptions
 from appliance.trial.template import lay_out
 from benchmarks import latency, study
 from benchmarks.common import Ratio, report
-from pipelines.brain_mr.conform import conform
+from pipelines.brain_mr.head import read_head
 from pipelines.manifest import digest, load_manifest
 from pipelines.series import read_volume
 from pipelines.specs import Kind
@@ -236,10 +236,10 @@ def _drained(workers: int, jobs: int) -> float:
 
 def _head(rounds: int) -> dict[str, float]:
     """Return seconds to decode the head and to bring it to the model's grid."""
-    paths = sorted(default_folder().glob("*.dcm"))
+    paths = sorted(study_folder(None).glob("*.dcm"))
     head = read_volume(paths)
     decode = median(_timed(lambda: read_volume(paths)) for _ in range(rounds))
-    resample = median(_timed(lambda: conform(head, None)) for _ in range(rounds))
+    resample = median(_timed(lambda: read_head(head)) for _ in range(rounds))
     print(f"the head, {len(paths)} slices: decode {decode:.2f} s, conform {resample:.2f} s")
     return {"decode": decode, "conform": resample}
 

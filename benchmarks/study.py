@@ -22,10 +22,10 @@ import json, resource, sys, time
 import torch
 from appliance.demo.play import study_folder
 from pipelines.brain_mr import net
-from pipelines.brain_mr.conform import conform
+from pipelines.brain_mr.head import read_head
 from pipelines.folders import SHIPPED
 from pipelines.series import read_volume
-head = conform(read_volume(sorted(study_folder(None).glob("*.dcm"))), None)
+head = read_head(read_volume(sorted(study_folder(None).glob("*.dcm")))).cranium()
 model = net.load(SHIPPED["brain-mr"], "cpu")
 start = time.monotonic()
 net.probabilities(model, torch.from_numpy(head.array), lambda _: None)

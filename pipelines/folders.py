@@ -17,6 +17,7 @@ SHIPPED: Mapping[str, Path] = MappingProxyType(
     {
         "brain-mr": _HERE / "brain_mr",
         "chest-ct-densitometry": _HERE / "chest_ct",
+        "brain-mr-onnx": _HERE / "brain_mr_onnx",
         "pet-ct-uptake": _HERE / "pet_ct",
     }
 )

@@ -21,8 +21,9 @@ from pipelines.coding import WrittenScheme, unknown_schemes
 from pipelines.command_spec import Command
 from pipelines.fields import FileName, Line, Name, Text, matching
 from pipelines.inputs import Input
-from pipelines.outputs import Output
-from pipelines.specs import SECTION_OF, Bundle, Entry, Kind, Network, Parameter
+from pipelines.network import Network, Precision, problems
+from pipelines.outputs import Output, Score
+from pipelines.specs import SECTION_OF, Bundle, Entry, Kind, Parameter
 
 FILE_NAME = "pipeline.yaml"
 _HASH_BLOCK = 1 << 20
@@ -63,6 +64,7 @@ class Manifest(Document):
     inputs: tuple[Input, ...]
     registered: bool = False  # its inputs must lie in one frame of reference
     outputs: tuple[Output, ...] = ()
+    scores: tuple[Score, ...] = ()  # kinds onnx and torch
     coding_schemes: tuple[WrittenScheme, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     features: tuple[Text, ...] = ()  # names of the output features watched for drift
@@ -100,6 +102,7 @@ class Manifest(Document):
             ("parameters", [item.name for item in self.parameters]),
             ("outputs: names", [item.name for item in self.outputs]),
             ("outputs: labels", [str(item.label) for item in self.outputs]),
+            ("scores: names", [item.name for item in self.scores]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
@@ -136,6 +139,24 @@ class Manifest(Document):
     def isolates_itself(self) -> bool:
         """Return whether it cannot run in the appliance's isolation, and brings its own."""
         return self.command is not None and self.command.isolation == "own"
+
+    @model_validator(mode="after")
+    def _fits_its_network(self) -> "Manifest":
+        if self.network is None:
+            if self.scores:
+                raise mistakes_at((("scores",), "are what a network gives: kinds onnx and torch"))
+            return self
+        wrong = [*problems(self.network, self.inputs, self.outputs, self.scores)]
+        if len(self.inputs) > 1 and not self.registered:
+            wrong.append((("inputs",), "lie on one another in a network; write registered: true"))
+        if self.network.file not in [weights.file for weights in self.weights]:
+            wrong.append((("weights",), f"lack {self.network.file} and its SHA-256; write them"))
+        if self.kind is Kind.ONNX and self.network.precision is not Precision.FLOAT32:
+            text = "an ONNX file has its precision in it; leave it out"
+            wrong.append((("network", "precision"), text))
+        if wrong:
+            raise mistakes_at(*wrong)
+        return self
 
     def input(self, name: str) -> Input:
         """Return the input called `name`. Raises KeyError."""

@@ -1,4 +1,4 @@
-"""What a pipeline says: structures that it marks, each with its code and its class number."""
+"""What a pipeline says: structures that it marks, and numbers that it gives, with their codes."""
 
 from enum import StrEnum
 from typing import Annotated, Self
@@ -40,3 +40,13 @@ class Output(Document):
         if self.expected_ml is not None and self.expected_ml[0] > self.expected_ml[1]:
             raise ValueError(f"expected_ml: {self.expected_ml} is not in rising order")
         return self
+
+
+class Score(Document):
+    """One number that a network gives of a whole image: a probability, an age, a grade."""
+
+    channel: int = Field(ge=0)  # of the network's output, from 0
+    name: Text
+    structure: WrittenCode  # what it is said of: an organ, a region
+    concept: WrittenCode  # what is said
+    unit: WrittenCode  # of UCUM; "1" where there is none

@@ -17,7 +17,13 @@ from pipelines.specs import Kind
 
 # Imported when one is built: a kind may need libraries that take seconds to import.
 _MODULES: Mapping[Kind, str] = MappingProxyType(
-    {Kind.PYTHON: "python", Kind.MONAI_BUNDLE: "bundle", Kind.COMMAND: "command"}
+    {
+        Kind.PYTHON: "python",
+        Kind.MONAI_BUNDLE: "bundle",
+        Kind.ONNX: "onnx_file",
+        Kind.TORCH: "torch_file",
+        Kind.COMMAND: "command",
+    }
 )
 
 

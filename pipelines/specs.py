@@ -74,9 +74,3 @@ class Bundle(Document):
     inputs: Mapping[DataKey, Channels] = Field(default_factory=dict)
     numbers: Numbers = Numbers.CHANNELS
     left_out: tuple[int, ...] = ()  # what the bundle marks and we don't report
-
-
-class Network(Document):
-    """One file with a network, and what is done to a volume before and after it."""
-
-    file: FileName

@@ -15,7 +15,7 @@ from appliance.core.errors import (
 from appliance.core.model import PipelineResult
 from pipelines.base import PipelineInput, PipelineOutput, Progress
 from pipelines.brain_mr import findings, net, plausible, suitable
-from pipelines.brain_mr.conform import Conformed, conform
+from pipelines.brain_mr.head import Head, reaches_out, read_head
 from pipelines.brain_mr.sides import Plane, fit_plane, split
 from pipelines.brain_mr.tilt import Tilt, measure, upright
 from pipelines.findings import describe
@@ -73,30 +73,35 @@ class BrainMr:
 
     def _run(self, volume: Volume, directions: Float64 | None, progress: Progress) -> _Run:
         progress(0.0, "conform")
-        conformed = conform(volume, directions)
-        labels = self._segment(conformed, volume, progress)
+        whole = read_head(volume, directions)
+        labels = self._segment(whole, volume, progress)
         reasons = plausible.refusals(volume, labels, self._names)
         if reasons:
             raise InputRefused("this is not a whole adult head on a T1: " + "; ".join(reasons))
         plane = fit_plane(labels, volume.affine, self._paired, self._midline)
         if plane is None:
             raise InputRefused("no structure of a brain was found")
-        return _Run(labels=labels, grid=conformed.grid, plane=plane)
+        return _Run(labels=labels, grid=whole.grid, plane=plane)
 
-    def _segment(self, conformed: Conformed, volume: Volume, progress: Progress) -> Labels:
-        if self._net is None:
-            raise PermanentPipelineError("asked to infer before it was loaded")
+    def _segment(self, whole: Head, volume: Volume, progress: Progress) -> Labels:
         shape = (volume.array.shape[0], volume.array.shape[1], volume.array.shape[2])
         source = Grid(shape=shape, affine=volume.affine)
         try:
-            intensities = torch.from_numpy(conformed.array).to(self._device)
-            classes = net.probabilities(
-                self._net, intensities, lambda done: progress(0.05 + 0.85 * done, "infer")
-            )
+            part = whole.cranium()
+            classes = self._classes(part, _between(progress, 0.05, 0.7))
+            if reaches_out(classes, part, whole):
+                part = whole
+                classes = self._classes(part, _between(progress, 0.7, 0.9))
             progress(0.9, "back to the source")
-            return most_likely(classes, conformed.grid, source)
+            return most_likely(classes, part.grid, source)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise TransientPipelineError(f"out of memory on {self._device}: {error}") from error
+
+    def _classes(self, part: Head, progress: Progress) -> torch.Tensor:
+        if self._net is None:
+            raise PermanentPipelineError("asked to infer before it was loaded")
+        intensities = torch.from_numpy(part.array).to(self._device)
+        return net.probabilities(self._net, intensities, lambda done: progress(done, "infer"))
 
     def _report(
         self, study: PipelineInput, volume: Volume, run: _Run, tilt: Tilt

@@ -1,0 +1,157 @@
+"""What kinds `onnx` and `torch` have in common: volumes in, a network, labels or scores out.
+
+    volumes ─ channels ─ preprocess ─ network ─ probabilities ─ source's voxels ─ postprocess
+    preprocess.py                     inferring.py              most_likely       afterwards.py
+
+A kind brings the one thing that differs: how its file becomes a `Net` on a device.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from appliance.core.errors import PermanentPipelineError
+from appliance.core.model import Feature, Finding, Measurement, PipelineResult
+from appliance.core.uids import uid_from_name
+from pipelines import weights
+from pipelines.base import PipelineInput, PipelineOutput
+from pipelines.findings import describe, feature_name, parts_of, volume_features
+from pipelines.kinds import afterwards, inferring, preprocess
+from pipelines.kinds.axes import Signature, check, check_channels
+from pipelines.kinds.inferring import Net
+from pipelines.manifest import Manifest
+from pipelines.network import Activation, Network
+from pipelines.outputs import Score
+from pipelines.resample import Grid, most_likely
+from pipelines.volume import LabelMap, Volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A network on a device, and what its file says of itself."""
+
+    net: Net
+    signature: Signature
+
+
+Opener = Callable[[bytes, Path, Network, str], Opened]
+"""The verified content of a network's file, its path for messages, what the manifest says, the
+device, to the network on that device. Raises ConfigError."""
+
+
+class NetworkPipeline:
+    """One network between the steps that its manifest declares."""
+
+    def __init__(
+        self, *, manifest: Manifest, network: Network, folder: Path, opener: Opener
+    ) -> None:
+        self._manifest = manifest
+        self._network = network
+        self._folder = folder
+        self._open = opener
+        self._net: Net | None = None
+        self._device = "cpu"
+        self._steps: list[tuple[str, preprocess.Transform]] = []
+
+    def load(self, device: str) -> None:
+        """Read the network onto `device` and compare it with the manifest. Raises ConfigError."""
+        content = weights.read(self._manifest, self._folder, self._network.file)
+        opened = self._open(content, self._folder / self._network.file, self._network, device)
+        check(opened.signature, self._manifest, self._network)
+        batch = opened.signature.takes[0] if opened.signature.takes else None
+        self._net = inferring.in_batches_of(batch, opened.net) if batch else opened.net
+        self._steps = preprocess.transforms(self._network.preprocess)
+        self._device = device
+
+    def infer(self, study: PipelineInput) -> PipelineOutput:
+        """Return structures on the voxels of the first input, or scores."""
+        names = [item.name for item in self._manifest.inputs]
+        volume = study.volumes[names[0]]
+        study.progress(0.0, "preprocess")
+        image = preprocess.through(preprocess.stacked(study.volumes, names), self._steps)
+        given = self._infer(image.as_tensor(), study)
+        study.progress(0.9, "back to the source")
+        if self._manifest.scores:
+            return self._scored(given, study)
+        return self._marked(given, preprocess.grid_of(image), volume, names[0], study)
+
+    def _infer(self, image: torch.Tensor, study: PipelineInput) -> torch.Tensor:
+        if self._net is None:
+            raise PermanentPipelineError("asked to infer before it was loaded")
+        inference = self._network.inference
+        with torch.inference_mode():
+            given = inferring.run(
+                self._net,
+                image.to(self._device, torch.float32),
+                inference,
+                lambda done, text: study.progress(0.1 + 0.8 * done, text),
+            )
+        check_channels(given.shape[0], self._manifest, self._network)
+        return given
+
+    def _marked(
+        self, given: torch.Tensor, grid: Grid, volume: Volume, name: str, study: PipelineInput
+    ) -> PipelineOutput:
+        outputs = self._manifest.outputs
+        if given.dim() != 4:
+            raise PermanentPipelineError(
+                f"the network gives {given.dim()} axes for one volume; what marks structures has "
+                "four: channel and three of space"
+            )
+        likely = inferring.probabilities(given, self._network)
+        labels = most_likely(likely, grid, preprocess.volume_grid(volume))
+        every = [output.label for output in outputs]
+        labels = afterwards.apply(labels, self._network.postprocess, every, volume.voxel_ml)
+        said = describe(parts_of(labels, outputs), outputs, volume, study.run_uid)
+        study.progress(1.0, "done")
+        return PipelineOutput(
+            result=PipelineResult(
+                findings=said.findings,
+                segments=said.segments,
+                features=volume_features(said.findings),
+            ),
+            label_map=LabelMap(array=said.label_map, input_name=name),
+        )
+
+    def _scored(self, given: torch.Tensor, study: PipelineInput) -> PipelineOutput:
+        if given.dim() != 1:
+            raise PermanentPipelineError(
+                f"the network gives {given.dim()} axes for one image; scores have one: channel"
+            )
+        numbers = _activated(given, self._network.activation).tolist()
+        findings = tuple(
+            _finding(score, float(numbers[score.channel]), study.run_uid)
+            for score in self._manifest.scores
+        )
+        study.progress(1.0, "done")
+        return PipelineOutput(
+            result=PipelineResult(findings=findings, segments=(), features=_features(findings)),
+            label_map=None,
+        )
+
+
+def _activated(given: torch.Tensor, activation: Activation) -> torch.Tensor:
+    if activation is Activation.SOFTMAX:
+        return torch.softmax(given, dim=0)
+    return torch.sigmoid(given) if activation is Activation.SIGMOID else given
+
+
+def _finding(score: Score, value: float, run_uid: str) -> Finding:
+    return Finding(
+        name=score.name,
+        structure=score.structure.code,
+        side=None,
+        measurements=(Measurement(concept=score.concept.code, value=value, unit=score.unit.code),),
+        region=None,
+        tracking_uid=uid_from_name(run_uid, "tracking", score.name),
+    )
+
+
+def _features(scores: tuple[Finding, ...]) -> tuple[Feature, ...]:
+    return tuple(
+        Feature(group="output", name=feature_name(score.name), number=item.value)
+        for score in scores
+        for item in score.measurements
+    )
