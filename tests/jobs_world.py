@@ -1,6 +1,6 @@
 """A store on SQLite, a folder of images and a worker on real children, for tests of jobs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -72,8 +72,10 @@ class World:
         new: bool = True,
         executor: Executor | None = None,
         url: str | None = None,
+        pipelines: Mapping[str, Path] = FOLDER_OF,
     ) -> None:
         self.folder = folder
+        self.pipelines = pipelines  # folders by name
         self.clock = SystemClock()
         self.wakes = Wakes()
         self.shadows: dict[str, str] = {}  # by pipeline, why nothing of it may leave now
@@ -102,7 +104,7 @@ class World:
                 pipeline: PipelineOptions(
                     name=pipeline, folder=folder, **({"device": "cpu"} | of_pipeline)
                 )
-                for pipeline, folder in FOLDER_OF.items()
+                for pipeline, folder in self.pipelines.items()
             },
             "results": self.results,
             "institution": "Example Hospital",
@@ -142,7 +144,7 @@ class World:
         received = [self._received(path) for path in paths]
         for instance in received:
             self.store.studies.index(instance, _FACTS)
-        folder = FOLDER_OF[pipeline]
+        folder = self.pipelines[pipeline]
         values: dict[str, Any] = {
             "pipeline": pipeline,
             "pipeline_version": "1.0.0",

@@ -42,7 +42,7 @@ from feedback.tokens import hash_of, new_session_token
 from feedback.web import create_app
 from feedback.whereabouts import InSpool
 from pipelines.base import PipelineOutput
-from pipelines.encode.context import RunContext
+from pipelines.encode.context import EncodedObject, RunContext
 from pipelines.encode.encoder import encode
 from pipelines.quality import FLAG
 from pipelines.series import read_volume
@@ -179,8 +179,8 @@ class World:
                 _finding(job, 2, Side.RIGHT, counts[1], series),
             ),
             segments=(
-                _segment(job, 1, Side.LEFT, MARKER_COLOR),
-                _segment(job, 2, Side.RIGHT, SPOT_COLOR),
+                segment_of(job, 1, Side.LEFT, MARKER_COLOR),
+                segment_of(job, 2, Side.RIGHT, SPOT_COLOR),
             ),
             features=(),
             notes=(
@@ -189,12 +189,13 @@ class World:
             ),
         )
         output = PipelineOutput(result=result, label_map=LabelMap(array=labels, input_name="image"))
-        objects = tuple(
-            self._write(job, item) for item in encode(_context(job), paths, volume, output)
-        )
+        return self.complete(job, encode(context_of(job), paths, volume, output), result)
+
+    def complete(self, job: Job, encoded: Sequence[EncodedObject], result: PipelineResult) -> Job:
+        """Write the objects and the result as a worker does."""
         done = CompletedRun(
             result=result,
-            objects=objects,
+            objects=tuple(self._write(job, item) for item in encoded),
             device="cpu",
             seconds={"read": 0.4, "infer": 2.5},
             patient_key="k" * 64,
@@ -364,7 +365,8 @@ def _finding(job: Job, number: int, side: Side, ml: float, series: str) -> Findi
     )
 
 
-def _segment(job: Job, number: int, side: Side, color: tuple[int, int, int]) -> Segment:
+def segment_of(job: Job, number: int, side: Side, color: tuple[int, int, int]) -> Segment:
+    """Return what is said of a marked part."""
     return Segment(
         number=number,
         name=NAME,
@@ -376,7 +378,8 @@ def _segment(job: Job, number: int, side: Side, color: tuple[int, int, int]) -> 
     )
 
 
-def _context(job: Job) -> RunContext:
+def context_of(job: Job) -> RunContext:
+    """Return what objects say of the run."""
     return RunContext(
         run_uid=job.run_uid,
         created_at=job.created_at,
