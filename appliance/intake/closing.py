@@ -160,6 +160,7 @@ class Closer:
                 route=job.route,
                 pipeline=job.pipeline,
                 job=job.job_id,
+                reason=f"shadow: {job.shadow}" if job.shadow else "",
             )
         self._wakeup.wake(Role.WORK)
 

@@ -1,10 +1,12 @@
 """What keeps results here although the route sends: from the decision to the outbox."""
 
+import logging
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
+from appliance.core.log import Event
 from appliance.core.objections import Objection
 from appliance.intake.options import Backfill
 from results_store.store import Store
@@ -35,9 +37,14 @@ def receive(world: IntakeWorld) -> None:
     world.pass_time(QUIET)
 
 
-def test_what_is_not_released_runs_in_shadow_and_says_why(world: IntakeWorld) -> None:
+def test_what_is_not_released_runs_in_shadow_and_says_why(
+    world: IntakeWorld, caplog: pytest.LogCaptureFixture
+) -> None:
     world.use(plan(objections={"brain-mr": (NOT_RELEASED,)}))
-    receive(world)
+    with caplog.at_level(logging.INFO, logger="appliance"):
+        receive(world)
+    fields = [one.__dict__["fields"] for one in caplog.records if one.msg == Event.JOB_QUEUED]
+    assert [one["reason"] for one in fields] == ["shadow: 1 is not released"]
     (job,) = world.jobs()
     assert world.store.jobs.sends(job.job_id) == ()
     assert job.shadow == "1 is not released"

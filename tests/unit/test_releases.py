@@ -213,7 +213,8 @@ def test_a_parameter_for_shadow_alone_keeps_results_here(folder: Path) -> None:
             "shadow alone; leave it out, or leave send out of the route"
         )
     ]
-    assert told(folder, {"    release:": "    parameters: {any_kernel: false}\n    release:"}) == []
+    fine = "    parameters: {any_kernel: false, bins: 128}\n    release:"
+    assert told(folder, {"    release:": fine}) == []
 
 
 def test_values_that_the_manifest_does_not_know_are_told_with_the_nearest(folder: Path) -> None:
