@@ -189,9 +189,16 @@ class World:
             ),
         )
         output = PipelineOutput(result=result, label_map=LabelMap(array=labels, input_name="image"))
-        return self.complete(job, encode(context_of(job), paths, volume, output), result)
+        encoded = encode(context_of(job), paths, volume, output)
+        return self.complete(job, encoded, result, gaps)
 
-    def complete(self, job: Job, encoded: Sequence[EncodedObject], result: PipelineResult) -> Job:
+    def complete(
+        self,
+        job: Job,
+        encoded: Sequence[EncodedObject],
+        result: PipelineResult,
+        gaps: tuple[str, ...] | None = (),
+    ) -> Job:
         """Write the objects and the result as a worker does."""
         done = CompletedRun(
             result=result,
