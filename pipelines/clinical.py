@@ -36,12 +36,13 @@ class Allowed:
     """What a role means, and what a route may do with a result in it."""
 
     meaning: str
-    objects: frozenset[str]  # kinds that may leave
+    objects: frozenset[ObjectKind]  # that may leave
     priorities: frozenset[Priority]  # of the jobs
 
 
-_WORDS = frozenset({"sr"})
-_ALL = frozenset(kind.value for kind in ObjectKind)
+_WORDS = frozenset({ObjectKind.SR})
+# What lies beside the images; not what is read or treated by in their place.
+_BESIDE = frozenset(ObjectKind) - {ObjectKind.IMAGE, ObjectKind.RT, ObjectKind.OTHER}
 
 ALLOWED: Mapping[ClinicalRole, Allowed] = MappingProxyType(
     {
@@ -62,12 +63,12 @@ ALLOWED: Mapping[ClinicalRole, Allowed] = MappingProxyType(
         ),
         ClinicalRole.SECOND_READER: Allowed(
             meaning="measures and marks; read beside the images by somebody who reads them himself",
-            objects=_ALL,
+            objects=_BESIDE,
             priorities=frozenset(Priority),
         ),
         ClinicalRole.PRIMARY: Allowed(
             meaning="reads in the place of a person",
-            objects=_ALL,
+            objects=frozenset(ObjectKind),
             priorities=frozenset(Priority),
         ),
     }

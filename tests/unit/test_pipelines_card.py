@@ -70,6 +70,9 @@ def test_what_only_says_that_a_study_should_be_seen_points_to_no_place_in_it() -
     for role in (ClinicalRole.SAFETY, ClinicalRole.PRIORITISATION, ClinicalRole.TRIAGE):
         assert ALLOWED[role].objects == {"sr"}
     assert ALLOWED[ClinicalRole.SAFETY].priorities == {Priority.ROUTINE}
+    beside = ALLOWED[ClinicalRole.SECOND_READER].objects
+    assert beside >= {"sr", "seg", "sc"}
+    assert beside.isdisjoint({"image", "rt", "other"})
     assert ALLOWED[ClinicalRole.PRIMARY].objects >= {kind.value for kind in ObjectKind}
     assert "| `triage` |" in roles_table()
 
