@@ -16,12 +16,12 @@ from pipelines.encode.encoder import encode
 from pipelines.series import read_volume
 from pipelines.volume import LabelMap
 from tests.web.test_review import addresses, png
+from tests.web.versions import context_of
 from tests.web.world import (
     MARKER,
     MARKER_COLOR,
     SHAPE,
     World,
-    context_of,
     enter,
     segment_of,
 )

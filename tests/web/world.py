@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ from feedback.tokens import hash_of, new_session_token
 from feedback.web import create_app
 from feedback.whereabouts import InSpool
 from pipelines.base import PipelineOutput
-from pipelines.encode.context import EncodedObject, RunContext
+from pipelines.encode.context import EncodedObject
 from pipelines.encode.encoder import encode
 from pipelines.quality import FLAG
 from pipelines.series import read_volume
@@ -55,7 +55,7 @@ from results_store.options import StoreOptions
 from results_store.store import Store, open_store
 from tests.builders import mr_series
 from tests.web.lookout import SteppedClock, lookout
-from tests.web.versions import version
+from tests.web.versions import context_of, version
 
 ROOT = Path(__file__).parents[2]
 START = SteppedClock().now()
@@ -382,20 +382,4 @@ def segment_of(job: Job, number: int, side: Side, color: tuple[int, int, int]) -
         side=side,
         tracking_uid=uid_from_name(job.run_uid, NAME, side),
         color=color,
-    )
-
-
-def context_of(job: Job) -> RunContext:
-    """Return what objects say of the run."""
-    return RunContext(
-        run_uid=job.run_uid,
-        created_at=job.created_at,
-        time_zone=UTC,
-        pipeline=job.pipeline,
-        pipeline_version=job.pipeline_version,
-        pipeline_digest=job.pipeline_digest,
-        title="Volume of the brightest object",
-        manufacturer="Example",
-        regulatory_label="Research, not for diagnosis",
-        device_serial="1",
     )
