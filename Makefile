@@ -13,7 +13,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 OUT ?= benchmarks/results
 BENCH ?=
 
-.PHONY: venv dev demo test test-model test-gpu faults check docs screenshot bench bench-receive bench-day bench-pipelines bench-scale export-onnx install install-files install-venv clean
+.PHONY: venv dev demo test test-model test-gpu faults check docs guide screenshot bench bench-receive bench-day bench-pipelines bench-scale export-onnx install install-files install-venv clean
 
 # Compiled on all cores, which pip does on one. A package's templates are no Python: no error.
 define install
@@ -68,6 +68,10 @@ check: dev
 # Writes every generated document again; `make check` compares them.
 docs: dev
 	$(BIN)/python -m appliance.documents
+
+# What the commands in docs/PIPELINES.md print, by the test that compares it.
+guide: dev
+	APPLIANCE_WRITE_GUIDE=1 $(BIN)/python -m pytest -q tests/system/test_pipelines_guide.py -k shows
 
 # The picture of the review page in docs/, by the tests' own browser.
 screenshot: dev

@@ -13,6 +13,7 @@ from appliance.settings import limits
 from appliance.settings.document import settings_reference, settings_schema
 from pipelines.clinical import roles_table
 from pipelines.codes import OWN
+from pipelines.document import manifest_schema, manifest_tables
 from scp import conformance as receiving
 from scp import onboarding
 
@@ -31,6 +32,7 @@ def tables() -> Mapping[str, str]:
         **onboarding.tables(),
         **asking.tables(),
         **limits.tables(),
+        **manifest_tables(),
         "clinical-roles": roles_table(),
         "overview": _overview(),
         "character-sets": _character_sets(),
@@ -88,6 +90,8 @@ DOCUMENTS: Mapping[str, Callable[[], str]] = {
     "docs/CONFORMANCE.md": partial(filled, "docs/CONFORMANCE.md"),
     "docs/ONBOARDING.md": partial(filled, "docs/ONBOARDING.md"),
     "docs/REGISTRY.md": partial(filled, "docs/REGISTRY.md"),
+    "docs/PIPELINES.md": partial(filled, "docs/PIPELINES.md"),
+    "config/pipeline.schema.json": manifest_schema,
 }
 
 

@@ -21,14 +21,18 @@ class Regulatory(Document):
     """Regulatory status; a cleared product names what cleared it, where and until when."""
 
     status: RegulatoryStatus
+    """What it may be used for."""
     # Both stand in the description of each series of ours, which holds 64 characters in all.
     identifier: Annotated[
         str, matching(r"[^\\\x00-\x1f]{0,30}", "at most 30 characters without a backslash")
     ] = ""
+    """Number of the clearance; needed where cleared."""
     jurisdiction: Annotated[
         str, matching(r"([A-Z]{2,3})?", "a jurisdiction: two or three capitals, like US or EU")
     ] = ""
-    expires: date | None = None  # the last day
+    """Where it was cleared, in two or three capitals."""
+    expires: date | None = None
+    """Last day of the clearance, as YYYY-MM-DD."""
 
     @model_validator(mode="after")
     def _cleared_by_something(self) -> "Regulatory":
@@ -65,17 +69,27 @@ class Training(Document):
     """One body of data that the model learnt from."""
 
     what: Text
-    number: Text  # of what, and of how many people: "224 volumes of 195 people"
-    where: Text  # scanners, sites, years, as far as is known
+    """What data."""
+    number: Text
+    """How much, of how many people: 224 volumes of 195 people."""
+    where: Text
+    """From which scanners, sites and years, as far as is known."""
     licence: Text
+    """Their licence."""
 
 
 class Metric(Document):
     """One number that says how good the model is, with where it comes from."""
 
     name: Text
+    """What was measured: Dice, sensitivity, …"""
     value: float
-    unit: str = ""  # empty: a ratio
-    interval: str = ""  # with what it is: "95 % CI 0.87 to 0.90"
-    data: Text  # on what it was measured
-    source: Text  # who measured it: a publication, or a command of ours that does it again
+    """The number."""
+    unit: str = ""
+    """Its unit; empty for a ratio."""
+    interval: str = ""
+    """Its uncertainty, with what that is: 95 % CI 0.87 to 0.90."""
+    data: Text
+    """On what it was measured."""
+    source: Text
+    """Who measured it: a publication, or a command that does it again."""

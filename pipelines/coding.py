@@ -24,9 +24,13 @@ class WrittenScheme(Document):
     designator: Annotated[
         str, matching(r"99[0-9A-Za-z_]{1,14}", "a private designator, like 99HOSPITAL")
     ]
+    """Its designator, like 99HOSPITAL."""
     name: Text
+    """Its name."""
     uid: str
-    responsible: Line  # the organization
+    """Its UID, one of your own."""
+    responsible: Line
+    """The organization that is responsible for it."""
 
     @field_validator("uid")
     @classmethod

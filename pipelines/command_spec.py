@@ -49,29 +49,40 @@ class WrittenUnit(WrittenCode):
 class Measured(Document):
     """One number in the program's JSON, and which measurement of what it is."""
 
-    key: Text  # dots go down into objects: lesion.volume
-    of: Text  # the name of one of `outputs`, or of something else that has `structure` here
+    key: Text
+    """The key in the JSON; dots go down into objects: lesion.volume."""
+    of: Text
+    """The name of one of outputs, or of something else that has structure here."""
     structure: WrittenCode | None = None
+    """The coded structure, where it is none of outputs."""
     side: Side | None = None
+    """Its side, where it is none of outputs."""
     concept: WrittenCode
+    """What is measured."""
     unit: WrittenUnit
+    """Its unit (UCUM)."""
 
 
 class NumberFile(Document):
     """A JSON file with an object of numbers."""
 
     file: FileName = "result.json"
+    """The file below {output}."""
     measurements: tuple[Measured, ...] = ()
-    notes: tuple[Text, ...] = ()  # keys of short texts for the reader
-    # For drift: which of the manifest's features is which key.
+    """Which numbers are which measurement of what."""
+    notes: tuple[Text, ...] = ()
+    """Keys of short texts for the reader."""
     features: Mapping[Text, Text] = Field(default_factory=dict)
+    """For drift: which of the manifest's features is which key."""
 
 
 class LabelFile(Document):
     """A NIfTI file whose voxels are the labels of `outputs`. Its name may have * in it."""
 
     file: FileName
-    input: Name | None = None  # the one on whose voxels it is wanted; else the first
+    """The file below {output}; its name may have * in it."""
+    input: Name | None = None
+    """The input on whose voxels the labels are wanted; else the first."""
 
 
 Variable = Annotated[str, matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of a variable")]
@@ -86,18 +97,33 @@ class Command(Document):
     """
 
     arguments: tuple[Text, ...] = Field(min_length=1)
+    """The program and its arguments, each with the placeholders {input}, {output}, {work},
+    {folder}, {python} and {parameter:NAME}; never a shell line.
+    """
     convention: Convention = Convention.PLAIN
+    """How the program is told where its files are."""
     input: InputFormat = InputFormat.DICOM
+    """What it reads."""
     environment: Mapping[Variable, str] = Field(default_factory=dict)
+    """Variables that it gets, with the same placeholders."""
     exits: Mapping[Annotated[int, Field(ge=1, le=255)], Exit] = Field(default_factory=dict)
-    adopt: tuple[ObjectKind, ...] = ()  # kinds of DICOM objects that are taken from it
-    no_objects: Literal["failed", "nothing-found"] = "failed"  # what it means to write none
+    """What an exit code other than 0 means where it does not mean failure."""
+    adopt: tuple[ObjectKind, ...] = ()
+    """Kinds of DICOM objects that are taken from it."""
+    no_objects: Literal["failed", "nothing-found"] = "failed"
+    """What it means to write none of them."""
     labels: LabelFile | None = None
+    """A NIfTI file with the labels of outputs."""
     numbers: NumberFile | None = None
-    # "own": what it starts (podman, docker) isolates by itself, and cannot do so inside ours.
+    """A JSON file with measurements."""
     isolation: Literal["appliance", "own"] = "appliance"
-    output_size: Size = Field(default=512 * 10**6, gt=0, le=2 * 10**9)  # bytes read from {output}
-    disk: Size = Field(default=20 * 10**9, gt=0)  # bytes that all its folders may take
+    """Who isolates it: own, where what it starts (podman, docker) does so and cannot do it inside
+    ours.
+    """
+    output_size: Size = Field(default=512 * 10**6, gt=0, le=2 * 10**9)
+    """The most that is read from {output}."""
+    disk: Size = Field(default=20 * 10**9, gt=0)
+    """The most that all its folders may take."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "Command":

@@ -51,8 +51,11 @@ class WrittenCode(Document):
     """A coded concept as a manifest writes it."""
 
     value: Annotated[str, Field(min_length=1, max_length=16)]
+    """The code."""
     scheme: Annotated[str, Field(min_length=1, max_length=16)] = "SCT"
+    """Its scheme: SCT, DCM, UCUM, LN, …, or a private one of coding_schemes."""
     meaning: Annotated[str, Field(min_length=1, max_length=64)]
+    """What it means, as the scheme has it."""
 
     @model_validator(mode="after")
     def _is_of_its_scheme(self) -> "WrittenCode":

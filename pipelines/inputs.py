@@ -33,10 +33,15 @@ class Coverage(Document):
     """What a volume must show. Lengths in mm along the patient's axes."""
 
     left_right: float = Field(default=0.0, ge=0)
+    """The least field of view from left to right, in mm."""
     anterior_posterior: float = Field(default=0.0, ge=0)
+    """The least field of view from front to back, in mm."""
     head_feet: float = Field(default=0.0, ge=0)
+    """The least field of view from head to feet, in mm."""
     max_spacing: float | None = Field(default=None, gt=0)
-    not_cut: tuple[PatientDirection, ...] = ()  # where the body must end before the image does
+    """The largest distance of voxels along any axis, in mm."""
+    not_cut: tuple[PatientDirection, ...] = ()
+    """Where the body must end before the image does."""
 
 
 class Measure(StrEnum):
@@ -104,11 +109,17 @@ class Check(Document):
     """One thing that an input must be like: a number within limits, or one of some words."""
 
     measure: Measure
+    """What is measured."""
     at_least: float | None = None
+    """For a number: the least that will do."""
     at_most: float | None = None
+    """For a number: the most that will do."""
     one_of: tuple[str, ...] = ()
+    """For a word: those that will do."""
     otherwise: Otherwise = Otherwise.REFUSE
+    """What happens to a study that is otherwise."""
     why: str = ""
+    """Why, for the reader; said beside what was found."""
 
     @model_validator(mode="after")
     def _fits_its_measure(self) -> Self:
@@ -128,8 +139,11 @@ class Training(Document):
     """What the model has seen: ranges of numbers, and of which data they are."""
 
     source: str = ""
+    """Which data the ranges are of."""
     otherwise: Otherwise = Otherwise.FLAG
+    """What happens to a study outside of them."""
     ranges: dict[Measure, tuple[float, float]] = Field(default_factory=dict)
+    """For each measure, the lowest and the highest value in the training data."""
 
     @model_validator(mode="after")
     def _ranges_of_numbers(self) -> Self:
@@ -163,9 +177,13 @@ class Split(Document):
     """How a series with several images at each place becomes volumes."""
 
     by: Annotated[str, AfterValidator(_keyword)]
+    """The attribute whose value tells the volumes apart, by DICOM keyword."""
     take: Take
+    """Which of the volumes is wanted."""
     value: float | None = None
+    """With nearest: the value."""
     within: float = Field(default=0.0, ge=0)
+    """With nearest: how far from it will do."""
 
     @model_validator(mode="after")
     def _nearest_to_something(self) -> Self:
@@ -178,12 +196,22 @@ class Input(Document):
     """One series that the pipeline needs."""
 
     name: Name
+    """What the pipeline and its results call it."""
     title: Text
+    """What it is, for people."""
     select: WrittenCondition
+    """Which series will do; conditions as in a route."""
     prefer: tuple[WrittenPreference, ...] = ()
-    required: bool = True  # false: the pipeline can do without
+    """Where several will do: the first line that tells them apart decides."""
+    required: bool = True
+    """Whether the pipeline needs it; false where it can do without."""
     form: Form = Form.VOLUME
+    """What its images are together."""
     split: Split | None = None
+    """How a series with several images at each place becomes volumes."""
     coverage: Coverage = Coverage()
+    """What must be in the field of view; a study without it is refused."""
     checks: tuple[Check, ...] = ()
+    """What it must be like, and what happens otherwise."""
     training: Training = Training()
+    """What the model has seen; what is outside of it is flagged or refused."""

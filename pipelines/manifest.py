@@ -33,46 +33,80 @@ class Weights(Document):
     """One file that is loaded only if its SHA-256 is this one."""
 
     file: FileName
+    """The file, within the folder."""
     sha256: Annotated[str, matching(r"[0-9a-f]{64}", "a SHA-256: 64 hex digits in lower case")]
+    """Its SHA-256: sha256sum FILE."""
     licence: Text
+    """Its licence."""
     source: Text
+    """Where it comes from."""
 
 
 class Manifest(Document):
     """Everything that a `pipeline.yaml` says."""
 
     name: Name
+    """What settings and results call it."""
     version: Annotated[
         str, matching(r"\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?", "a version like 1.0.0")
     ]
+    """The maker's version; each result also names the SHA-256 of the folder."""
     kind: Kind
-    entry: Entry | None = None  # kind python
-    bundle: Bundle | None = None  # kind monai-bundle
-    network: Network | None = None  # kinds onnx and torch
-    command: Command | None = None  # kind command
+    """How it is run."""
+    entry: Entry | None = None
+    """Kind python: FILE.py:CLASS."""
+    bundle: Bundle | None = None
+    """Kind monai-bundle."""
+    network: Network | None = None
+    """Kinds onnx and torch."""
+    command: Command | None = None
+    """Kind command."""
     title: Text
-    manufacturer: Line  # who made the model; the appliance names itself beside it
+    """What readers see."""
+    manufacturer: Line
+    """Who made the model; the appliance names itself beside it."""
     intended_use: Text
-    population: str = ""  # whom the model was made for, and whom not
+    """What it is for."""
+    population: str = ""
+    """Whom the model was made for, and whom not."""
     training: tuple[Training, ...] = ()
+    """What the model learnt from."""
     metrics: tuple[Metric, ...] = ()
+    """How good it is, with who measured that."""
     regulatory: Regulatory
+    """What it may be used for."""
     clinical_role: ClinicalRole
-    memory: Size | None = None  # main memory that one run takes, as an estimate before the first
-    gpu_memory: Size | None = None  # what one run needs there; without it, it runs on the CPU only
-    cpu_fallback: bool = False  # may run on the CPU where a GPU has not enough memory
+    """The most that the maker says its results are good for: docs/REGISTRY.md."""
+    memory: Size | None = None
+    """Main memory that one run takes, as an estimate before the first."""
+    gpu_memory: Size | None = None
+    """Memory of a GPU that one run needs; without it, it runs on the CPU only."""
+    cpu_fallback: bool = False
+    """Whether it may run on the CPU where a GPU has not enough memory; the result says so."""
     inputs: tuple[Input, ...]
-    registered: bool = False  # its inputs must lie in one frame of reference
+    """The series that it wants."""
+    registered: bool = False
+    """Whether its inputs must lie in one frame of reference."""
     outputs: tuple[Output, ...] = ()
-    scores: tuple[Score, ...] = ()  # kinds onnx and torch
+    """The structures that it marks and measures."""
+    scores: tuple[Score, ...] = ()
+    """Kinds onnx and torch: numbers of a whole image."""
     coding_schemes: tuple[WrittenScheme, ...] = ()
+    """Private coding schemes that its codes are of."""
     parameters: tuple[Parameter, ...] = ()
-    features: tuple[Text, ...] = ()  # names of the output features watched for drift
+    """What a site may set."""
+    features: tuple[Text, ...] = ()
+    """Names of the output features that are watched for drift."""
     weights: tuple[Weights, ...] = ()
+    """Files that are loaded only if their SHA-256 is the one here."""
     card: FileName = "card.md"
+    """What readers should know, in Markdown."""
     licence: Text
+    """Of this folder; weights name their own."""
     limits: tuple[Text, ...]
+    """What readers must know of its limits, a sentence each."""
     citations: tuple[Text, ...] = ()
+    """Publications, one each."""
 
     # Not min_length: where an entry is wrong, pydantic would tell that instead of the entry.
     @field_validator("inputs", "limits")

@@ -36,23 +36,31 @@ class SlidingWindow(Document):
     """Windows of `roi_size` voxels over the preprocessed volume, blended where they overlap."""
 
     roi_size: Factors
+    """Size in voxels."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
+    """How much of one window the next one covers, from 0 to below 1."""
     mode: Literal["constant", "gaussian"] = "gaussian"
-    batch: int = Field(default=1, ge=1)  # windows at a time
+    """How overlapping windows are blended."""
+    batch: int = Field(default=1, ge=1)
+    """Windows at a time."""
 
 
 class Slices(Document):
     """Each plane across `axis` of the preprocessed volume by itself, to a 2-D network."""
 
     axis: int = Field(default=0, ge=0, le=2)
-    batch: int = Field(default=1, ge=1)  # planes at a time
+    """The axis across the planes, of the preprocessed volume."""
+    batch: int = Field(default=1, ge=1)
+    """Planes at a time."""
 
 
 class Inference(Document):
     """How a volume is given to the network: whole where nothing is written."""
 
     sliding_window: SlidingWindow | None = None
+    """In windows."""
     slices: Slices | None = None
+    """Plane by plane, to a network of two dimensions."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -71,18 +79,27 @@ class Network(Document):
     """One file with a network, and what is done to a volume before and after it."""
 
     file: FileName
-    input: Text | None = None  # its name in the file; needed only where the file has several
-    output: Text | Annotated[int, Field(ge=0)] | None = (
-        None  # its name or, from 0, its place among several
-    )
-    channels: Annotated[int, Field(ge=1)] | None = None  # that the network gives
+    """The file; its SHA-256 must stand under weights."""
+    input: Text | None = None
+    """ONNX: the name of the input that takes the tensor; needed only where there are several."""
+    output: Text | Annotated[int, Field(ge=0)] | None = None
+    """The output's name (ONNX) or its place from 0, where there are several."""
+    channels: Annotated[int, Field(ge=1)] | None = None
+    """How many channels the network gives, where outputs do not name the last."""
     preprocess: tuple[Step, ...] = ()
+    """Steps before the network, in this order."""
     inference: Inference = Inference()
+    """How a volume is given to it; the whole at once where nothing is written."""
     activation: Activation = Activation.SOFTMAX
-    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None  # sigmoid: 0.5 if not written
+    """How its numbers become probabilities."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """With sigmoid: what a channel must exceed; 0.5 if not written."""
     postprocess: tuple[Afterwards, ...] = ()
+    """Steps after it, on the source's voxels."""
     precision: Precision = Precision.FLOAT32
+    """Kind torch: in which numbers it computes where that is safe."""
     deterministic: bool = False
+    """The same bits each time, or an error."""
 
     @model_validator(mode="after")
     def _threshold_of_a_sigmoid(self) -> Self:

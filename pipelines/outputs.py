@@ -22,18 +22,26 @@ class Sides(StrEnum):
 class Output(Document):
     """One structure that the pipeline marks and measures."""
 
-    label: int = Field(ge=1, le=255)  # the model's own class number
+    label: int = Field(ge=1, le=255)
+    """The model's own class number."""
     name: Text
+    """What it is called."""
     structure: WrittenCode
+    """What it is."""
     category: WrittenCode
+    """Of what kind that is: an anatomical structure, a lesion, …"""
     sides: Sides
+    """Whether it has a left and a right part, and who tells them apart."""
     color: tuple[
         Annotated[int, Field(ge=0, le=255)],
         Annotated[int, Field(ge=0, le=255)],
         Annotated[int, Field(ge=0, le=255)],
     ]
-    # Volumes that the training data had, each side for itself; outside of it a result is flagged.
+    """How it is drawn: red, green, blue."""
     expected_ml: tuple[float, float] | None = None
+    """The least and the greatest volume in the training data, each side for itself; outside of them
+    a result is flagged.
+    """
 
     @model_validator(mode="after")
     def _expected_in_order(self) -> Self:
@@ -45,8 +53,13 @@ class Output(Document):
 class Score(Document):
     """One number that a network gives of a whole image: a probability, an age, a grade."""
 
-    channel: int = Field(ge=0)  # of the network's output, from 0
+    channel: int = Field(ge=0)
+    """Of the network's output, from 0."""
     name: Text
-    structure: WrittenCode  # what it is said of: an organ, a region
-    concept: WrittenCode  # what is said
-    unit: WrittenCode  # of UCUM; "1" where there is none
+    """What it is called."""
+    structure: WrittenCode
+    """What it is said of: an organ, a region."""
+    concept: WrittenCode
+    """What is said."""
+    unit: WrittenCode
+    """Its unit (UCUM); 1 where there is none."""

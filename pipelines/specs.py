@@ -43,9 +43,13 @@ class Parameter(Document):
     """A number or switch that a site may set; what it is without being set."""
 
     name: Annotated[str, matching(r"[a-z][a-z0-9_]{0,62}", "a parameter's name: a-z, 0-9 and _")]
+    """What settings call it."""
     default: ParameterValue
+    """What it is without being set; the site's value must be of the same type."""
     meaning: Text
-    shadow_only: bool = False  # may be set only where no route sends the pipeline's results
+    """What it does."""
+    shadow_only: bool = False
+    """Whether it may be set only where no route sends the results."""
 
 
 class Numbers(StrEnum):
@@ -66,11 +70,15 @@ Channels = Annotated[
 class Bundle(Document):
     """A MONAI bundle as it was published; `inference` and `metadata` are its own files."""
 
-    # In a folder `configs`; the folder around it is the bundle's root.
     inference: FileName = "configs/inference.json"
+    """The bundle's configuration; the folder around its configs is the bundle's root."""
     metadata: FileName = "configs/metadata.json"
-    # Key of the bundle's data → our input, or a list with one for each channel of its image.
-    # Where there is one input of each, nothing has to be written.
+    """The bundle's metadata."""
     inputs: Mapping[DataKey, Channels] = Field(default_factory=dict)
+    """Key of the bundle's data to our input, or to a list with one for each channel of its image;
+    not needed where there is one of each.
+    """
     numbers: Numbers = Numbers.CHANNELS
-    left_out: tuple[int, ...] = ()  # what the bundle marks and we don't report
+    """What the numbers in its label map are."""
+    left_out: tuple[int, ...] = ()
+    """Numbers that it marks and that are not reported."""

@@ -49,7 +49,8 @@ def _about(about: About) -> Iterator[str]:
     for weights in about.weights:
         words = f"{weights.file}: SHA-256 as in the manifest; licence {weights.licence}"
         yield _line("weights", words)
-    yield _line("outputs", f"{about.outputs} structures, each with its code")
+    noun = "structure" if about.outputs == 1 else "structures"
+    yield _line("outputs", f"{about.outputs} {noun}, each with its code")
     for text in about.unsaid:
         yield _line("missing", text)
 

@@ -20,7 +20,7 @@ from scp.services import Service
 from scp.status import STATUSES, Outcome
 
 PAPERS = ("docs/CONFORMANCE.md", "docs/ONBOARDING.md")
-WITH_TABLES = (*PAPERS, "docs/REGISTRY.md")
+WITH_TABLES = (*PAPERS, "docs/REGISTRY.md", "docs/PIPELINES.md")
 TEXTS = "\n".join((ROOT / name).read_text() for name in PAPERS)
 
 
