@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from appliance.core.backoff import Backoff
 from appliance.core.errors import StaleClaim
@@ -64,16 +76,8 @@ class Jobs:
         if not self._any(ready):
             return None  # an idle worker's poll takes no write lock
         with self._database.write() as connection:
-            turn = 1 + (connection.scalar(select(func.max(job.c.claim_turn))) or 0)
-            fair = turn % _FAIR_TURN == 0
-            order = (job.c.created_at,) if fair else (_RANK, job.c.created_at)
-            query = (
-                select(job)
-                .where(ready)
-                .order_by(*order, job.c.id)
-                .limit(1)
-                .with_for_update(skip_locked=True, of=job)
-            )
+            turn, query = _next(connection, ready)
+            query = query.with_for_update(skip_locked=True, of=job)
             row = connection.execute(query).one_or_none()
             if row is None:
                 return None
@@ -89,6 +93,13 @@ class Jobs:
             if not move_job(connection, row, JobEvent.CLAIM, now=now, values=values):
                 return None
             return read_job(connection, row.id)
+
+    def peek(self, pipelines: tuple[str, ...], now: datetime) -> Job | None:
+        """Return the job that the next claim would take if it came now, or None."""
+        with self._database.read() as connection:
+            _, query = _next(connection, _ready(pipelines, now))
+            jobs = read_jobs(connection, query)
+        return jobs[0] if jobs else None
 
     def heartbeat(
         self, claim: Claim, lease: timedelta, progress: float, phase: str, now: datetime
@@ -209,6 +220,14 @@ class Jobs:
             return (
                 connection.execute(select(job.c.id).where(condition).limit(1)).first() is not None
             )
+
+
+def _next(connection: Connection, ready: ColumnElement[bool]) -> tuple[int, Select[Any]]:
+    """Return the number of the next claim, and the query for the job that it takes."""
+    turn = 1 + (connection.scalar(select(func.max(job.c.claim_turn))) or 0)
+    fair = turn % _FAIR_TURN == 0
+    order = (job.c.created_at,) if fair else (_RANK, job.c.created_at)
+    return turn, select(job).where(ready).order_by(*order, job.c.id).limit(1)
 
 
 def _ready(pipelines: tuple[str, ...], now: datetime) -> ColumnElement[bool]:

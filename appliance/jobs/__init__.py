@@ -4,6 +4,7 @@ worker.py     claims jobs and settles how each attempt ended
 attempt.py    one attempt: read, infer, encode, write, commit
 phases.py     what every run does, wherever its images lie: read, infer, encode
 reasons.py    what went wrong, in words
+ahead.py      reads the next job's images while this one runs
 heartbeat.py  keeps the lease, tells progress, hears of a cancel
 local.py      the executor on this machine
 warm.py       the children that stay warm

@@ -8,11 +8,20 @@ from appliance.core.clock import Clock
 from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.errors import PermanentPipelineError, StaleClaim
 from appliance.core.model import Job, PipelineResult, ResultObject
+from appliance.jobs.ahead import ReadAhead, is_little
 from appliance.jobs.folders import Folders
 from appliance.jobs.heartbeat import Heartbeat
 from appliance.jobs.local import Outcome
 from appliance.jobs.options import PipelineOptions, WorkerOptions
-from appliance.jobs.phases import Executor, Phases, Run, run_context, with_segments
+from appliance.jobs.phases import (
+    Executor,
+    Images,
+    Phases,
+    Run,
+    read_images,
+    run_context,
+    with_segments,
+)
 from appliance.jobs.results import keep_only, write_object
 from pipelines.encode import EncodedObject, PriorObject, RunContext
 from pipelines.volume import Volume
@@ -47,6 +56,26 @@ class Tools:
         self.shadow_of = shadow_of
         self.clock = clock
         self.folders = Folders()
+        names = tuple(options.pipelines)
+        self.ahead = ReadAhead(
+            peek=lambda: store.jobs.peek(names, clock.now()),
+            read=self._read_ahead,
+            poll=options.poll,
+        )
+
+    def files_of(self, job: Job) -> Mapping[str, list[Path]]:
+        """Return the images of each of the job's inputs."""
+        files: dict[str, list[Path]] = {}
+        for item in job.inputs:
+            files.setdefault(item.input_name, []).append(self.path_of(item.spool_name))
+        return files
+
+    def _read_ahead(self, job: Job) -> Images | None:
+        files = self.files_of(job)
+        if not is_little([path for paths in files.values() for path in paths]):
+            return None
+        manifest = self.folders.manifest_of(self.options.pipelines[job.pipeline].folder)
+        return read_images(manifest, files, lambda _: None)
 
 
 class Attempt:
@@ -69,9 +98,9 @@ class Attempt:
         reading, inferring, encoding and writing.
         """
         pipeline = self._pipeline()
-        paths = self._paths()
+        paths = self._tools.files_of(self._job)
         phases = self._phases(pipeline, paths)
-        volumes = phases.read()
+        volumes = phases.read(lambda: self._tools.ahead.take(self._job))
         outcome = self._infer(phases, volumes)
         crash_point(CrashPoint.JOB_AFTER_INFER)
         encoded = phases.encode(self._context(pipeline), volumes, outcome.output)
@@ -93,12 +122,6 @@ class Attempt:
             )
         return options
 
-    def _paths(self) -> Mapping[str, list[Path]]:
-        paths: dict[str, list[Path]] = {}
-        for item in self._job.inputs:
-            paths.setdefault(item.input_name, []).append(self._tools.path_of(item.spool_name))
-        return paths
-
     def _phases(self, pipeline: PipelineOptions, paths: Mapping[str, list[Path]]) -> Phases:
         tools, job = self._tools, self._job
         run = Run(
@@ -111,7 +134,8 @@ class Attempt:
         return Phases(run, tools.executor, tools.clock, self._heartbeat.tell, self.seconds)
 
     def _infer(self, phases: Phases, volumes: Mapping[str, Volume]) -> Outcome:
-        outcome = phases.infer(volumes, lambda: self._heartbeat.is_lost or self._stopping())
+        with self._tools.ahead.during():
+            outcome = phases.infer(volumes, lambda: self._heartbeat.is_lost or self._stopping())
         self._check_wanted()
         if outcome is None:
             raise Released

@@ -55,6 +55,40 @@ class Run:
     files: Mapping[str, Sequence[Path]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Images:
+    """What was read for a run: its volumes, and the files of each; an input may have been split."""
+
+    volumes: Mapping[str, Volume]
+    files: Mapping[str, tuple[Path, ...]]
+
+
+def read_images(
+    manifest: Manifest, files: Mapping[str, Sequence[Path]], progress: Callable[[float], None]
+) -> Images:
+    """Return each input as a volume, or as several where its manifest splits it.
+
+    Raises BadInstance, InputRefused.
+    """
+    parts: dict[str, tuple[Path, ...]] = {}
+    forms: dict[str, Form] = {}
+    for name, paths in files.items():
+        wanted = manifest.input(name)
+        found = split_files(name, paths, wanted.split)
+        parts |= found
+        forms |= dict.fromkeys(found, wanted.form)
+    volumes: dict[str, Volume] = {}
+    for name, paths in parts.items():
+        tell = partial(_tell_part, progress, len(volumes), len(parts))
+        read = read_image if forms[name] is Form.IMAGE else read_volume
+        volumes[name] = read(paths, progress=tell)
+    return Images(volumes=volumes, files=parts)
+
+
+def _tell_part(progress: Callable[[float], None], before: int, parts: int, done: float) -> None:
+    progress((before + done) / parts)
+
+
 class Phases:
     """The phases of one run, to be called one after the other.
 
@@ -69,34 +103,26 @@ class Phases:
         self._clock = clock
         self._tell = tell
         self._seconds = seconds
-        self._files: dict[str, tuple[Path, ...]] = {}
+        self._files: Mapping[str, tuple[Path, ...]] = {}
 
     @property
     def files(self) -> Mapping[str, tuple[Path, ...]]:
         """Return the files of each volume that was read; an input may have been split."""
         return self._files
 
-    def read(self) -> Mapping[str, Volume]:
+    def read(self, ready: Callable[[], Images | None] = lambda: None) -> Mapping[str, Volume]:
         """Return each input as a volume, or as several where its manifest splits it.
 
-        Raises BadInstance, InputRefused.
+        `ready` may have them already. Raises BadInstance, InputRefused.
         """
-        volumes: dict[str, Volume] = {}
         with self.phase("read", 0.0):
-            forms: dict[str, Form] = {}
-            for name, paths in self._run.files.items():
-                wanted = self._run.manifest.input(name)
-                parts = split_files(name, paths, wanted.split)
-                self._files |= parts
-                forms |= dict.fromkeys(parts, wanted.form)
-            for name, paths in self._files.items():
-                share, before = _READ / len(forms), _READ * len(volumes) / len(forms)
-                read = read_image if forms[name] is Form.IMAGE else read_volume
-                volumes[name] = read(paths, progress=partial(self._read, before, share))
-        return volumes
-
-    def _read(self, before: float, share: float, done: float) -> None:
-        self._tell(before + share * done, "read")
+            images = ready() or read_images(
+                self._run.manifest,
+                self._run.files,
+                lambda done: self._tell(_READ * done, "read"),
+            )
+        self._files = images.files
+        return images.volumes
 
     def infer(self, volumes: Mapping[str, Volume], cancelled: Callable[[], bool]) -> Outcome | None:
         """Return what the pipeline says, with features for drift, or None where cancelled.

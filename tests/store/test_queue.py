@@ -53,6 +53,19 @@ def submit_with(store: Store, number: int, priority: Priority) -> Job:
     return world.submit(store, f"1.2.{number}", priority=priority, now=now)
 
 
+def test_who_looks_ahead_sees_what_the_next_claim_takes_and_takes_nothing(store: Store) -> None:
+    wanted = (Priority.ROUTINE, Priority.ROUTINE, *[Priority.STAT] * 4)
+    for number, priority in enumerate(wanted):
+        submit_with(store, number, priority)
+    for _ in wanted:  # the fourth claim goes by age alone
+        seen, taken = store.jobs.peek(MINE, START), take(store)
+        assert seen is not None
+        assert taken is not None
+        assert (seen.job_id, seen.state) == (taken.job_id, JobState.QUEUED)
+    assert store.jobs.peek(MINE, START) is None
+    assert store.jobs.peek((), START) is None
+
+
 def test_the_more_urgent_job_runs_first_and_of_equals_the_older(store: Store) -> None:
     wanted = (Priority.ROUTINE, Priority.URGENT, Priority.STAT, Priority.STAT)
     jobs = [submit_with(store, number, priority) for number, priority in enumerate(wanted)]
