@@ -8,6 +8,7 @@
     decode.py     pixel data -> float32, bounded before anything is allocated
     coverage.py   is the whole of what the manifest declares in the field of view
     resample.py   grids, linear resampling, class probabilities back to the source frame
+    personal.py   which texts tell who somebody is, and what stands in their place
     manifest.py   pipeline.yaml; digest of a pipeline's folder
     folders.py    name -> folder
     registry.py   folder -> object

@@ -72,7 +72,8 @@ def _others() -> Sequence[Process]:
 
 def _signal(pids: Sequence[int], number: signal.Signals) -> None:
     for pid in pids:
-        with suppress(ProcessLookupError):
+        # Gone meanwhile; or another user's, as in a container: it ends with its namespace.
+        with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
 

@@ -7,6 +7,8 @@
     terms.py      coded concepts, own coding scheme
     seg.py        label map → binary Segmentation
     sr.py         findings → measurement report (TID 1500)
+    made.py       an object that the pipeline made itself, read and checked
+    adopt.py      such objects → objects of the run
     finish.py     what every object of ours has in common
     part10.py     data set → bytes
     encoder.py    one run's output → its objects

@@ -14,7 +14,7 @@ from tests.builders import write_all
 from tests.phantoms import GAP, SPACING, slices, truth
 
 
-@pytest.mark.parametrize("kind", ["python", "monai-bundle", "onnx", "torch"])
+@pytest.mark.parametrize("kind", [kind.value for kind in Kind])
 def test_what_is_laid_out_passes_the_check(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:

@@ -13,12 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO
 
 from appliance.core.errors import PermanentPipelineError, TransientPipelineError
-from appliance.core.processes import die_with_parent
 from pipelines.keeper import end_all
 
 _LOOK = 0.25  # seconds between two looks at the folders
@@ -65,7 +63,6 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            preexec_fn=partial(die_with_parent, signal.SIGKILL),  # noqa: PLW1509, one thread
         )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
