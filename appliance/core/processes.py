@@ -69,8 +69,10 @@ def proportional(process: Process) -> int:
     """
     try:
         lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return process.resident  # ended in between, or not ours to see
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # ended in between
+    except PermissionError:
+        return process.resident
     fields = dict(line.split(":") for line in lines[1:])
     return int(fields["Pss"].split()[0]) << 10
 
