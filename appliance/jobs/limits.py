@@ -8,6 +8,7 @@ from appliance.jobs.options import PipelineOptions
 from appliance.jobs.process import ChildProcess, Usage
 
 _WEIGH = 0.25  # seconds between two looks at what the child has taken
+_MEASURE = 2.0  # seconds between two looks at what it has written
 _IDLE = 0.01  # of one core: what waits for ever may still wake up now and then
 
 
@@ -31,7 +32,7 @@ class Watch:
         self._clock = clock
         self._cancelled = cancelled
         self._deadline = now + options.timeout.total_seconds()
-        self._weighed = now
+        self._weighed = self._measured = now
         self._active, self._cpu = now, 0.0  # when it last did something; its CPU time then
 
     def check(self, child: ChildProcess) -> None:
@@ -45,6 +46,9 @@ class Watch:
         if now - self._weighed >= _WEIGH:
             self._weighed = now
             self._weigh(child, self.look(child), now)
+        if now - self._measured >= _MEASURE:
+            self._measured = now
+            self._measure(child)
 
     def look(self, child: ChildProcess) -> Usage:
         """Return what the child has taken until now, and remember the most."""
@@ -55,6 +59,14 @@ class Watch:
     def heard(self) -> None:
         """The child told of progress."""
         self._active = self._clock.monotonic()
+
+    def _measure(self, child: ChildProcess) -> None:
+        written = child.room.written()
+        if written > self._options.disk:
+            raise OverLimit(
+                f"{self._options.name} wrote {written >> 20} MiB, more than its limit of "
+                f"{self._options.disk >> 20} MiB"
+            )
 
     def _weigh(self, child: ChildProcess, usage: Usage, now: float) -> None:
         name, options = self._options.name, self._options

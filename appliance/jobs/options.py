@@ -23,10 +23,14 @@ class PipelineOptions:
     memory: int = 16 << 30  # bytes resident in the child and all that it started
     gpu_memory: int | None = None  # bytes that PyTorch may take of a GPU; None for all
     processes: int = 64  # that the child may have at once
+    disk: int = 20 << 30  # bytes that it may have written in its folder
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)  # that the site set
 
     def __post_init__(self) -> None:
-        if min(self.timeout, self.hang) <= timedelta(0) or min(self.memory, self.processes) <= 0:
+        if (
+            min(self.timeout, self.hang) <= timedelta(0)
+            or min(self.memory, self.processes, self.disk) <= 0
+        ):
             raise ValueError(f"{self.name}: limits are above zero")
 
 

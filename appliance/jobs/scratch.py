@@ -17,6 +17,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+_BLOCK = 512  # bytes; the unit of st_blocks, whatever the file system's is
+
 Lent = Mapping[str, tuple[str, ...]]
 """The files of a run by input, as the child can read them."""
 
@@ -84,6 +86,15 @@ class Room:
         finally:
             for folder in (scratch, lent):
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def written(self) -> int:
+        """Return the bytes on the disk of all that the child wrote and did not remove."""
+        sizes = 0
+        for path, _, names in os.walk(self.work):
+            for name in names:
+                with contextlib.suppress(OSError):  # gone in between
+                    sizes += (Path(path) / name).lstat().st_blocks * _BLOCK
+        return sizes
 
     def remove(self) -> None:
         """Remove the folders; the child must not run any more."""

@@ -96,6 +96,11 @@ class PipelineSettings(Document):
         le=10_000,
         description="Processes at once above which a run is stopped.",
     )
+    disk: Size = Field(
+        default=20 * 10**9,
+        ge=10**6,
+        description="Bytes in its scratch folder above which a run is stopped.",
+    )
     parameters: dict[str, bool | int | float | str] = Field(
         default_factory=dict,
         description="Values for parameters that its manifest declares, where not the default.",

@@ -83,6 +83,7 @@ def worker_options(site: Site) -> WorkerOptions:
                 memory=pipeline.memory,
                 gpu_memory=pipeline.gpu_memory,
                 processes=pipeline.processes,
+                disk=pipeline.disk,
                 parameters=pipeline.parameters,
             )
             for name, pipeline in settings.pipelines.items()

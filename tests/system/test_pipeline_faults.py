@@ -141,6 +141,13 @@ def test_memory_that_they_share_counts_once(executor: LocalExecutor) -> None:
     assert run(executor, "share", replace(OPTIONS, memory=400 * MIB))
 
 
+def test_one_that_fills_the_disk_is_ended_and_what_it_wrote_is_gone(
+    executor: LocalExecutor,
+) -> None:
+    text = reason(executor, "fill", disk=30 * MIB)
+    assert "trouble wrote 40 MiB, more than its limit of 30 MiB" in text
+
+
 def test_one_that_sleeps_for_ever_is_ended_long_before_its_time(executor: LocalExecutor) -> None:
     run(executor, "t1")
     start = time.monotonic()

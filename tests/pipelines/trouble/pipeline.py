@@ -43,6 +43,7 @@ class Trouble:
             "fork": fork,
             "daemon": daemon,
             "share": share,
+            "fill": fill,
             "print": print_without_end,
             "gossip": gossip,
             "slow": slow,
@@ -205,6 +206,13 @@ def print_without_end(study: PipelineInput) -> None:
     for _ in range(1 << 10):
         os.write(2, block)
     os.write(2, b"the last line\n")
+
+
+def fill(study: PipelineInput) -> None:
+    with (study.scratch / "large").open("wb") as file:
+        for _ in range(40):
+            file.write(b"\1" * (1 << 20))
+    time.sleep(3600)
 
 
 def gossip(study: PipelineInput) -> None:
