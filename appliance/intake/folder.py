@@ -30,14 +30,19 @@ def study_from_folder(folder: Path, attributes: Iterable[str]) -> Folder:
     return studies_of(files_in(folder), attributes, below=folder)
 
 
-def studies_of(files: Iterable[Path], attributes: Iterable[str], *, below: Path) -> Folder:
-    """Return the studies in these files, which are named as they lie in the folder `below`."""
+def studies_of(
+    files: Iterable[Path], attributes: Iterable[str], *, below: Path | None = None
+) -> Folder:
+    """Return the studies in these files, which are named as they lie in the folder `below`.
+
+    Without it, by their names alone.
+    """
     wanted = frozenset(attributes)
     headers: dict[str, dict[str, Header]] = {}
     paths: dict[InstanceKey, Path] = {}
     problems: list[tuple[str, str]] = []
     for path in files:
-        name = path.relative_to(below).as_posix() if path != below else path.name
+        name = path.name if below in (None, path) else path.relative_to(below).as_posix()
         try:
             header = read_header(path, wanted)
         except (BadInstance, OSError) as error:

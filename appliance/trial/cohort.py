@@ -6,6 +6,8 @@ recorded in the store when it has ended, whole, under a route of the cohort's ow
 ever sees it waiting, no page lists its study as received, drift does not count it.
 """
 
+import logging
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from appliance.core.clock import Clock
-from appliance.core.errors import ConfigError, InputRefused, TransientPipelineError
+from appliance.core.errors import ApplianceError, ConfigError, InputRefused, TransientPipelineError
 from appliance.core.model import COHORT, JobInput, Priority
 from appliance.core.states import JobEvent
 from appliance.intake.folder import studies_of
@@ -32,6 +34,7 @@ from results_store.store import Store
 
 Tell = Callable[[float, str], None]
 
+_LOGGER = logging.getLogger(__name__)
 _ATTEMPTS = 2  # where another one may succeed: the child died, memory ran out
 
 
@@ -81,6 +84,9 @@ class _Try:
             return False
         self.error = error
         self.reason = in_words(error, trace)
+        if not isinstance(error, ApplianceError | OSError):
+            # Where, and not what: a library's words may quote what it read from the images.
+            _LOGGER.error("%s", "".join(traceback.format_tb(trace)))
         return True
 
     @property
@@ -155,7 +161,7 @@ class Cohort:
 
     def _choose(self, uid: str, paths: tuple[Path, ...]) -> Choice:
         manifest = self._subject.manifest
-        folder = studies_of(paths, attributes_of(manifest), below=Path("/"))
+        folder = studies_of(paths, attributes_of(manifest))
         study = next((one for one in folder.studies if one.study_instance_uid == uid), None)
         if study is None:
             why = folder.problems[0][1] if folder.problems else "it has no images"

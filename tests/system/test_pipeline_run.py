@@ -202,24 +202,30 @@ def test_another_version_is_another_cohort(
 @pytest.mark.parametrize(
     ("name", "text", "options"),
     [
-        ("list.txt", "all/0\n\nall/2/0001.dcm\nall/nowhere\n", ()),
-        ("list.csv", "patient,where\n1,all/0\n2,all/2\n3,all/nowhere\n", ("--column", "where")),
+        ("list.txt", "all/0\n\nall/2\nall/1/0001.dcm\nall/nowhere\n", ()),
+        (
+            "list.csv",
+            "patient,where\n1,all/0\n2,all/2\n3,all/1/0001.dcm\n4,all/nowhere\n",
+            ("--column", "where"),
+        ),
     ],
 )
 def test_a_list_names_folders_and_files(
     tmp_path: Path,
     config: str,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     name: str,
     text: str,
     options: tuple[str, ...],
 ) -> None:
     studies(tmp_path / "all", "t1", "t1", "t1")
     (tmp_path / name).write_text(text)
-    where = (tmp_path / name, "--out", tmp_path / "r.csv", *options)
-    cohort(config, "bright-volume", *where)
-    assert len(rows(tmp_path / "r-studies.csv")) == 2
-    assert f"not there: {tmp_path / 'all' / 'nowhere'}" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    cohort(config, "bright-volume", name, "--out", "r.csv", *options)
+    ended = [(row["outcome"], row["images"]) for row in rows(tmp_path / "r-studies.csv")]
+    assert ended == [("done", "6"), ("done", "6"), ("refused", "1")]  # a slice is no volume
+    assert f"not there: {Path('all', 'nowhere')}" in capsys.readouterr().err
 
 
 def test_series_of_one_study_are_one_study_wherever_they_lie(tmp_path: Path, config: str) -> None:
