@@ -287,6 +287,7 @@ def run_of(digest: str) -> Job:
         reason="",
         shadow="",
         device=None,
+        gaps=None,
         seconds={},
         inputs=(),
     )
