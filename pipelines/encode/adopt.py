@@ -23,7 +23,7 @@ from pipelines.encode.context import ADOPTED_SERIES, EncodedObject, RunContext
 from pipelines.encode.equipment import contributors
 from pipelines.encode.finish import moment_of, set_dates, texts_of
 from pipelines.encode.inherit import choose_character_set, inherit
-from pipelines.encode.made import Made, read_made
+from pipelines.encode.made import Heads, Made, read_made
 from pipelines.encode.part10 import part10_of_others
 from pipelines.encode.source import Source
 from pipelines.encode.terms import COMMENT, concept
@@ -45,7 +45,8 @@ def adopt(context: RunContext, source: Source, made: MadeObjects) -> Iterator[En
     the first is yielded.
     """
     header = source.header
-    objects = [read_made(name, data, header, context.adopt) for name, data in made.files()]
+    heads = Heads()
+    objects = [read_made(name, data, header, context.adopt, heads) for name, data in made.files()]
     _check_alone(objects, context.given)
     ordered = _in_order(objects)
     series = tuple(dict.fromkeys(item.series_instance_uid for item in ordered))

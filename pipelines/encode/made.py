@@ -7,7 +7,7 @@ attribute, never its value.
 
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from types import MappingProxyType
@@ -15,7 +15,9 @@ from types import MappingProxyType
 from pydicom import Dataset, dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_dataset, read_preamble
 from pydicom.pixels.utils import get_expected_length
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     UID,
     EncapsulatedPDFStorage,
@@ -69,6 +71,8 @@ _CONTENT_OF: Mapping[ObjectKind, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+_PIXELS = tuple(map(Tag, ("FloatPixelData", "DoubleFloatPixelData", "PixelData")))
+MAX_HEADS = 32 << 20  # bytes
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 _UNDEFINED = 0xFFFF_FFFF
 _UNREADABLE = (
@@ -119,14 +123,60 @@ def kind_of(sop_class_uid: str) -> ObjectKind | None:
     return _KIND_OF_FAMILY.get(family, usual)
 
 
-def read_made(name: str, data: bytes, header: Dataset, allowed: frozenset[ObjectKind]) -> Made:
+class Heads(BytesIO):
+    """Reads files one after the other, up to their pixels, and counts what it reads.
+
+    A data set takes a hundred times its bytes in memory where its elements are small: what all
+    files of a run have beside their pixels is bounded, before any of them is read in full.
+    """
+
+    def __init__(self, limit: int = MAX_HEADS) -> None:
+        super().__init__()
+        self._left = limit
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes. Raises ValueError where all together are too many."""
+        piece = super().read(size)
+        self._left -= len(piece)
+        if self._left < 0:
+            raise ValueError("all objects together have too much beside their pixels")
+        return piece
+
+    def look_at(self, data: bytes) -> UID:
+        """Return the file's transfer syntax. Raises ValueError for one that is not taken."""
+        self.seek(0)
+        self.truncate()
+        self.write(data)
+        self.seek(0)
+        read_preamble(self, force=False)
+        meta = self._read_until(lambda tag: tag.group != 2, implicit=False)
+        syntax = UID(meta.TransferSyntaxUID)
+        if syntax not in _NATIVE and not syntax.is_encapsulated:
+            # Deflated: a small file can grow without end. Big endian: retired (PS3.5 2016b).
+            raise ValueError(f"its transfer syntax is {syntax.name}, which is not taken")
+        self._read_until(lambda tag: tag in _PIXELS, implicit=syntax.is_implicit_VR)
+        return syntax
+
+    def _read_until(self, ends: Callable[[BaseTag], bool], *, implicit: bool) -> Dataset:
+        return read_dataset(
+            self,
+            is_implicit_VR=implicit,
+            is_little_endian=True,
+            stop_when=lambda tag, _vr, _size: ends(tag),
+        )
+
+
+def read_made(
+    name: str, data: bytes, header: Dataset, allowed: frozenset[ObjectKind], heads: Heads
+) -> Made:
     """Return the object in `data`, which belongs to the study of `header`.
 
-    Raises PermanentPipelineError where it is damaged, not one of the kinds `allowed`, of another
-    patient or study, or says that a person has verified it.
+    `heads` is one for all objects of a run. Raises PermanentPipelineError where the object is
+    damaged, not one of the kinds `allowed`, of another patient or study, or says that a person
+    has verified it.
     """
     try:
-        made = _read(name, data)
+        made = _read(name, data, heads.look_at(data))
         problems = list(_problems(made, header, allowed))
     except _UNREADABLE as error:
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -136,17 +186,10 @@ def read_made(name: str, data: bytes, header: Dataset, allowed: frozenset[Object
     return made
 
 
-def _read(name: str, data: bytes) -> Made:
+def _read(name: str, data: bytes, syntax: UID) -> Made:
     dataset = dcmread(BytesIO(data))
-    syntax = UID(dataset.file_meta.TransferSyntaxUID)
-    if syntax not in _NATIVE and not syntax.is_encapsulated:
-        # Deflated: a small file can grow without end. Big endian: retired (PS3.5 2016b).
-        raise ValueError(f"its transfer syntax is {syntax.name}, which is not taken")
     for raw in dataset.values():
-        if isinstance(raw, RawDataElement) and raw.length not in (
-            _UNDEFINED,
-            len(raw.value or b""),
-        ):
+        if isinstance(raw, RawDataElement) and _is_cut_off(raw):
             raise ValueError(f"it ends in the middle of {raw.tag}")
     dataset.decode()
     for _ in dataset.iterall():
@@ -160,6 +203,10 @@ def _read(name: str, data: bytes) -> Made:
         dataset=dataset,
         transfer_syntax_uid=syntax if syntax.is_encapsulated else ExplicitVRLittleEndian,
     )
+
+
+def _is_cut_off(raw: RawDataElement) -> bool:
+    return raw.length not in (_UNDEFINED, len(raw.value or b""))
 
 
 def _problems(made: Made, header: Dataset, allowed: frozenset[ObjectKind]) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """Objects that a program made itself, refused with the whole run."""
 
+import resource
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 
@@ -159,6 +161,32 @@ def test_transfer_syntaxes_that_hide_their_size_or_are_retired_are_refused(
     buffer = BytesIO()
     picture.save_as(buffer, enforce_file_format=True)
     assert "which is not taken" in refused_bytes(given, buffer.getvalue())
+
+
+def test_what_grows_without_end_when_it_is_inflated_is_not_inflated(given: Given) -> None:
+    picture = bytes_of(dcmread(BytesIO(explicit(given))))
+    meta = picture[: picture.index(b"\x08\x00\x08\x00CS")]
+    meta = meta.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99")
+    size = meta.index(b"1.2.840.10008.1.2.1.99") - 2
+    meta = meta[:size] + (22).to_bytes(2, "little") + meta[size + 2 :]
+    bomb = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    body = b"".join(bomb.compress(bytes(1 << 24)) for _ in range(24)) + bomb.flush()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "Deflated Explicit VR Little Endian, which is not taken" in refused_bytes(
+        given, meta + body
+    )
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 100 << 10  # KiB
+
+
+def test_headers_without_end_are_refused_before_they_are_read(given: Given) -> None:
+    document = given.file(ObjectKind.PDF)
+    document.EncapsulatedDocument = bytes(20 << 20)
+    other = given.file(ObjectKind.PDF)
+    other.SOPInstanceUID = generate_uid()
+    other.EncapsulatedDocument = bytes(20 << 20)
+    assert given.adopt(document)
+    assert "have too much beside their pixels" in given.refused(document, other)
 
 
 def test_sizes_that_are_not_those_of_the_bytes_are_refused(given: Given) -> None:
