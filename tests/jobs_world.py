@@ -127,7 +127,9 @@ class World:
         return Worker(tools, self.wakes)
 
     def _new_executor(self) -> LocalExecutor:
-        self._executors.append(LocalExecutor(warm_children=2, clock=self.clock))
+        self._executors.append(
+            LocalExecutor(warm_children=2, clock=self.clock, scratch=self.folder / "scratch")
+        )
         return self._executors[-1]
 
     def submit(
