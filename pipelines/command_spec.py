@@ -122,7 +122,6 @@ class Command(Document):
     """
     output_size: Size = Field(default=512 * 10**6, gt=0, le=2 * 10**9)
     """The most that is read from {output}."""
-    disk: Size = Field(default=20 * 10**9, gt=0)
     """The most that all its folders may take."""
 
     @model_validator(mode="after")

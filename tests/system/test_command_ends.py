@@ -120,6 +120,17 @@ def test_the_time_limit_ends_the_program_too(commands: Commands, stored: Stored)
     assert not is_running(number_in(error.value))
 
 
+def test_a_client_of_containers_may_wait_and_a_program_may_not(
+    commands: Commands, stored: Stored
+) -> None:
+    hang = timedelta(seconds=3)
+    waiting = commands.folder("client", numbers={"notes": []}, isolation="own")
+    assert notes(commands.run(waiting, stored, "sleep=8;json={}", hang=hang)) == []
+    hanging = commands.folder("hanging", numbers={"notes": []})
+    with pytest.raises(TransientPipelineError, match="hung"):
+        commands.run(hanging, stored, "sleep=60;json={}", hang=hang)
+
+
 def test_a_child_that_is_killed_takes_the_program_with_it(
     commands: Commands, stored: Stored
 ) -> None:
@@ -167,11 +178,11 @@ def test_output_that_is_no_bounded_folder_of_files_is_refused(
 
 
 def test_output_and_disk_have_limits(commands: Commands, stored: Stored) -> None:
-    folder = commands.folder("large", adopt=["sc"], output_size="1 MB", disk="40 MB")
+    folder = commands.folder("large", adopt=["sc"], output_size="1 MB")
     with pytest.raises(PermanentPipelineError, match=r"2.1 MB of output, more than its limit"):
         commands.run(folder, stored, "large=2")
-    with pytest.raises(PermanentPipelineError, match=r"of the disk, more than its limit of 40 MB"):
-        commands.run(folder, stored, "large=60;sleep=30")
+    with pytest.raises(TransientPipelineError, match=r"wrote \d+ MiB, more than its limit of 40"):
+        commands.run(folder, stored, "large=60;sleep=60", disk=40 << 20)
 
 
 def test_nothing_stays_of_a_run(tmp_path: Path, stored: Stored) -> None:

@@ -14,14 +14,13 @@ from appliance.core.errors import (
 )
 from appliance.core.model import Feature, Finding, PipelineResult
 from appliance.core.processes import adopt_orphans
-from appliance.core.quantities import format_size
 from pipelines.base import MadeObjects, Pipeline, PipelineInput, PipelineOutput
 from pipelines.command_spec import Command, Convention, Exit
 from pipelines.findings import Said, describe, parts_of
 from pipelines.kinds.command.conventions import Places, environment, write_task
 from pipelines.kinds.command.inputs import read_header, write_inputs
 from pipelines.kinds.command.numbers import Numbers
-from pipelines.kinds.command.outputs import Outputs, disk_use, has_entries, spoken
+from pipelines.kinds.command.outputs import Outputs, has_entries, spoken
 from pipelines.kinds.command.program import Ended, run
 from pipelines.manifest import Manifest
 from pipelines.personal import personal_values, personal_values_of, without
@@ -113,15 +112,10 @@ class CommandPipeline:
         )
 
     def _watch(self, study: PipelineInput) -> None:
+        """Tell that the run goes on, where nobody could see it otherwise."""
         if self._manifest.isolates_itself:
             # What works then is another program's child, often: its CPU time is not seen here.
             study.progress(_READY, "run")
-        size = disk_use(study.scratch)
-        if size > self._command.disk:
-            raise PermanentPipelineError(
-                f"{self._name} took {format_size(size)} of the disk, more than its limit of "
-                f"{format_size(self._command.disk)} (command.disk)"
-            )
 
     def _failed(self, ended: Ended, places: Places) -> PipelineError:
         text = f"{self._name} {ended.in_words}"

@@ -77,22 +77,6 @@ def has_entries(folder: Path) -> bool:
         return True
 
 
-def disk_use(folder: Path) -> int:
-    """Return the bytes that the folder takes on the disk now."""
-    total = 0
-    waiting = [folder]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(Path(entry.path))
-        except OSError:
-            continue  # gone in between, or closed to us: the end is looked at in full
-    return total
-
-
 def _walk(root: Path) -> Iterator[tuple[str, int]]:
     """Yield name below `root` and size of every file. Raises PermanentPipelineError."""
     count = 0
