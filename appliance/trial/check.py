@@ -161,18 +161,19 @@ class Check:
             return ()
         written = []
         for name, volume in volumes.items():
-            marks = _marks(objects) if marked in (None, name) else None
-            png = montage(volume, files[name], marks, self._caption(name))
+            marks, why_not = _marks(objects) if marked in (None, name) else (None, "")
+            png = montage(volume, files[name], marks, self._caption(name, why_not))
             target = self._out / f"{name}.png"
             target.write_bytes(png)
             written.append(str(target))
         return tuple(written)
 
-    def _caption(self, name: str) -> Caption:
+    def _caption(self, name: str, why_not: str) -> Caption:
         manifest = self._subject.manifest
+        label = manifest.regulatory.label_on(self._clock.now().date())
         return Caption(
             above=(f"{manifest.title}, {manifest.version}: {name}",),
-            below=(manifest.regulatory.label_on(self._clock.now().date()),),
+            below=(label, why_not) if why_not else (label,),
         )
 
     # -- small things -------------------------------------------------------------------
@@ -212,9 +213,10 @@ def _phase_line(name: str, seconds: float, peak: Peak | None) -> PhaseLine:
     )
 
 
-def _marks(objects: tuple[ObjectLine, ...]) -> Segmentation | None:
+def _marks(objects: tuple[ObjectLine, ...]) -> tuple[Segmentation | None, str]:
+    """Return the first Segmentation; where it cannot be shown, as a program wrote it, why not."""
     paths = [Path(one.path) for one in objects if one.kind == ObjectKind.SEG]
     try:
-        return read_segmentation(paths[0]) if paths else None
-    except BadInstance:
-        return None  # one that the pipeline made itself may refer to no image
+        return (read_segmentation(paths[0]) if paths else None), ""
+    except BadInstance as error:
+        return None, f"no marks are shown: {error}"

@@ -12,8 +12,10 @@ from PIL import Image
 from pydicom import dcmread
 
 from appliance.cli.main import run
+from appliance.core.errors import BadInstance
 from appliance.trial.montage import GAP, MOST_TILES, TILE, evenly
 from pipelines.render import frame_geometry
+from pipelines.segmentation import Segmentation
 from tests.builders import ct_series, mr_series, set_pixels, write_all
 from tests.phantoms import STORAGES, slices, truth
 
@@ -109,6 +111,21 @@ def test_the_picture_shows_the_mark_where_its_letters_say(tmp_path: Path, storag
     assert len(rows) > 500
     assert (columns.mean() > across / 2) == (right in toward) != (left in toward)
     assert (rows.mean() > down / 2) == (bottom in toward) != (top in toward)
+
+
+def test_a_segmentation_that_cannot_be_shown_is_no_failure(
+    checked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(path: Path) -> Segmentation:
+        raise BadInstance(f"{path.name}: refers to no source frames")
+
+    monkeypatch.setattr("appliance.trial.check.read_segmentation", unreadable)
+    assert check(BRIGHT, "--study", checked / "study", "--out", tmp_path) == 0
+    with (
+        Image.open(checked / "out" / "image.png") as marked,
+        Image.open(tmp_path / "image.png") as bare,
+    ):
+        assert bare.height > marked.height  # all slices, and a line that says why
 
 
 def test_slices_are_chosen_between_the_first_and_the_last_that_is_marked() -> None:
