@@ -50,7 +50,8 @@ class ChildProcess:
             with theirs:
                 self._process = subprocess.Popen(
                     [
-                        *(sys.executable, "-m", "pipelines.child"),
+                        # Without -P, what lies in the current folder could be read and imported.
+                        *(sys.executable, "-P", "-m", "pipelines.child"),
                         str(theirs.fileno()),
                         str(folder),
                         enclosure.as_text() if enclosed else "",

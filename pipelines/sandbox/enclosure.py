@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,6 +24,7 @@ _SYSTEM = (
     "/etc/locale.alias", "/etc/mime.types", "/etc/nsswitch.conf", "/etc/nvidia", "/etc/OpenCL",
     "/etc/os-release", "/etc/passwd", "/etc/ssl/certs", "/etc/timezone",
 )  # fmt: skip
+_OURS = ("appliance", "pipelines")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
@@ -124,7 +126,13 @@ def landlocked(enclosure: Enclosure) -> None:
 
 
 def _python() -> Sequence[Path]:
-    """Return where this Python, its packages and our own code are read from."""
+    """Return where this Python, its packages and our own code are read from.
+
+    Never the folder that happens to be current: that of a service is the root of the file system.
+    """
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
-    roots = (sys.prefix, sys.base_prefix, *(entry or "." for entry in sys.path))
-    return [Path(root).resolve() for root in (*roots, *filter(None, libraries))]
+    # Ours by name: an editable installation finds them where no entry of sys.path leads.
+    found = filter(None, map(find_spec, _OURS))
+    ours = (folder for spec in found for folder in spec.submodule_search_locations or ())
+    roots = (sys.prefix, sys.base_prefix, *sys.path, *libraries, *ours)
+    return [Path(root).resolve() for root in filter(None, roots)]

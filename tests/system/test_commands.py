@@ -93,7 +93,7 @@ def test_lists_are_for_people_and_for_programs(site: Appliance, arguments: tuple
 
 JOB_KEYS = (
     "job study route pipeline version digest run run_uid supersedes state attempt progress phase "
-    "priority worker device seconds created_at run_after started_at finished_at reason "
+    "priority worker device gaps seconds created_at run_after started_at finished_at reason "
     "shadow"
 )
 DELIVERY_KEYS = (

@@ -64,18 +64,21 @@ def run(
 
 def reason(executor: LocalExecutor, description: str, **options: object) -> str:
     """Return why a run of this description failed; the next run works."""
+    limited = replace(OPTIONS, **options)  # type: ignore[arg-type]
     with pytest.raises(PipelineError) as failed:
-        run(executor, description, replace(OPTIONS, **options))  # type: ignore[arg-type]
-    assert run(executor, "t1").output.result.features
+        run(executor, description, limited)
+    unlimited = replace(OPTIONS, name=limited.name, folder=limited.folder)
+    assert run(executor, "t1", unlimited).output.result.features
     return str(failed.value)
 
 
-def running() -> set[int]:
-    """Return the processes, whoever's they are, that run pipelines from this folder."""
+def running(pipeline: Path) -> set[int]:
+    """Return the processes, whoever's they are, that run the pipeline of this folder."""
     found = set()
     for folder in Path("/proc").iterdir():
         with suppress(OSError):
-            if folder.name.isdigit() and str(FOLDER).encode() in (folder / "cmdline").read_bytes():
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if folder.name.isdigit() and str(pipeline).encode() in words:
                 found.add(int(folder.name))  # one that is over has no words any more
     return found
 
@@ -112,23 +115,39 @@ def test_a_runs_images_can_be_read_and_not_changed(executor: LocalExecutor, tmp_
 
 
 def test_a_pipeline_that_forks_without_end_is_ended_with_all_of_it(
-    executor: LocalExecutor,
+    executor: LocalExecutor, tmp_path: Path
 ) -> None:
-    run(executor, "t1")
-    before = running()
-    assert "processes, more than its limit of 20" in reason(executor, "fork")
+    # A folder of its own: other tests run the same pipeline at the same time.
+    own = Path(shutil.copytree(FOLDER, tmp_path / "forks"))
+    run(executor, "t1", replace(OPTIONS, name="forks", folder=own))
+    before = running(own)
+    said = reason(executor, "fork", name="forks", folder=own)
+    assert "processes, more than its limit of 20" in said
+    after = running(own)
     assert len(before) == 2, "a keeper and a child"
-    assert len(running() - before) == 2, "the next ones, and nothing of what was forked"
-    assert not before & running()
+    assert len(after - before) == 2, "the next ones, and nothing of what was forked"
+    assert not before & after
+
+
+def test_what_lies_in_the_current_folder_is_not_for_pipelines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir("/")  # as systemd starts a service
+    executor = LocalExecutor(warm_children=1, clock=SystemClock())
+    try:
+        with pytest.raises(PermanentPipelineError, match="PermissionError"):
+            run(executor, "read elsewhere")
+    finally:
+        executor.close()
 
 
 def test_one_that_left_the_session_ends_with_its_pipeline(executor: LocalExecutor) -> None:
     told: list[str] = []
     run(executor, "daemon", on_progress=lambda _, text: told.append(text))
     daemon = int(told[-1])
-    assert daemon in running()
+    assert daemon in running(FOLDER)
     reason(executor, "kill")
-    assert daemon not in running()
+    assert daemon not in running(FOLDER)
 
 
 def test_memory_of_all_that_it_started_counts(executor: LocalExecutor) -> None:
