@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from appliance.core.documents import Document, KeyPath
 from pipelines.fields import FileName, Text
-from pipelines.inputs import Input, Take
+from pipelines.inputs import Form, Input, Take
 from pipelines.outputs import Output, Score
 from pipelines.steps import Afterwards, Factors, Size, Step, size_of
 
@@ -46,7 +46,10 @@ class SlidingWindow(Document):
 
 
 class Slices(Document):
-    """Each plane across `axis` of the preprocessed volume by itself, to a 2-D network."""
+    """Each plane across `axis` of the preprocessed volume by itself, to a 2-D network.
+
+    Several radiographs are planes too.
+    """
 
     axis: int = Field(default=0, ge=0, le=2)
     """The axis across the planes, of the preprocessed volume."""
@@ -138,7 +141,7 @@ def problems(
     scores: tuple[Score, ...],
 ) -> Iterator[Mistake]:
     """Yield what in the rest of the manifest does not go with its network, with its key."""
-    yield from _inputs(network, inputs)
+    yield from _inputs(network, inputs, scores)
     if bool(outputs) == bool(scores):
         yield ("network",), "either marks structures or gives numbers; write outputs or scores"
     yield from _too_few_channels(network, outputs, scores)
@@ -153,12 +156,22 @@ def problems(
         yield ("network", "postprocess"), "is for labels, and scores have none; leave it out"
 
 
-def _inputs(network: Network, inputs: tuple[Input, ...]) -> Iterator[Mistake]:
+def _inputs(
+    network: Network, inputs: tuple[Input, ...], scores: tuple[Score, ...]
+) -> Iterator[Mistake]:
+    are_images = len(inputs) == 1 and bool(scores) and network.inference.slices is not None
     for number, item in enumerate(inputs):
         if not item.required:
             yield ("inputs", number, "required"), "a network needs each of its inputs; leave it out"
-        if item.split is not None and item.split.take is Take.ALL:
-            yield ("inputs", number, "split"), "a network takes one volume, not all; say which"
+        takes_all = item.split is not None and item.split.take is Take.ALL
+        if takes_all and not (are_images and item.form is Form.IMAGE):
+            yield (
+                ("inputs", number, "split"),
+                (
+                    "a network takes one volume, not all; say which. All is for radiographs: form "
+                    "image, one input, scores, inference.slices"
+                ),
+            )
     if len(inputs) > 1:
         for number, step in enumerate(network.preprocess):
             if step.name == "Conform":

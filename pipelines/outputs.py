@@ -50,6 +50,14 @@ class Output(Document):
         return self
 
 
+class Combine(StrEnum):
+    """How the numbers of several images become the study's."""
+
+    HIGHEST = "highest"
+    LOWEST = "lowest"
+    MEAN = "mean"
+
+
 class Score(Document):
     """One number that a network gives of a whole image: a probability, an age, a grade."""
 
@@ -63,3 +71,5 @@ class Score(Document):
     """What is said."""
     unit: WrittenCode
     """Its unit (UCUM); 1 where there is none."""
+    combine: Combine = Combine.HIGHEST
+    """Where the input has several images: which number is the study's."""

@@ -157,7 +157,8 @@ class Phases:
             raise PermanentPipelineError(f"the label map lies on {name!r}, which is no input")
         context = replace(context, given=frozenset(_uids(volumes.values())))
         with self.phase("encode", _READ + _INFER):
-            return encode(context, self._files[name], volumes[name], output)
+            others = [volume for other, volume in volumes.items() if other != name]
+            return encode(context, self._files[name], volumes[name], output, others=others)
 
     @contextmanager
     def phase(self, name: str, progress: float) -> Iterator[None]:

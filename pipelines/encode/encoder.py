@@ -17,19 +17,25 @@ from pipelines.volume import LabelMap, Volume
 
 
 def encode(
-    context: RunContext, source_paths: Sequence[Path], volume: Volume, output: PipelineOutput
+    context: RunContext,
+    source_paths: Sequence[Path],
+    volume: Volume,
+    output: PipelineOutput,
+    *,
+    others: Sequence[Volume] = (),
 ) -> tuple[EncodedObject, ...]:
     """Return the run's Segmentation, where it marked anything, its report, and what it made.
 
     `volume` is the one that the label map lies on (without label map: any input of the run),
-    read from `source_paths` in this order. Raises BadInstance for sources that are not there
-    any more, PermanentPipelineError for an output that contradicts itself or its source, and for
-    objects of its own that are not to be taken.
+    read from `source_paths` in this order; `others` are the run's other inputs, which the report
+    names as evidence. Raises BadInstance for sources that are not there any more,
+    PermanentPipelineError for an output that contradicts itself or its source, and for objects of
+    its own that are not to be taken.
     """
     with warnings.catch_warnings():
         # What the source writes oddly is copied, not judged.
         warnings.simplefilter("ignore", UserWarning)
-        source = read_source(source_paths, volume)
+        source = read_source(source_paths, volume, others)
         return tuple(_objects(context, source, volume, output))
 
 
@@ -40,6 +46,11 @@ def _objects(
     numbers = _numbers(volume, result, label_map)
     texts = _texts(result)
     if label_map is not None and numbers:
+        if not source.has_place:
+            raise PermanentPipelineError(
+                "structures are marked on images that say where they lie in the patient, and "
+                f"{label_map.input_name} does not; of radiographs, scores and findings can be told"
+            )
         segmentation = build_segmentation(
             context, source, result.segments, label_map.array, numbers
         )

@@ -1,6 +1,6 @@
 """The source series as an encoder needs it: whose it is, and where each slice lies."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ _READ_BY_HIGHDICOM = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """One slice of the volume and the centre of its first voxel in LPS mm."""
+    """One slice of the volume and the centre of its first voxel in LPS mm, if it has a place."""
 
     frame: FrameRef
     position: Decimals
@@ -49,13 +49,19 @@ class Source:
 
     header: Dataset  # of the first slice's object, without pixels
     planes: tuple[Plane, ...]
-    orientation: Decimals  # the six cosines, of all slices
+    orientation: Decimals  # the six cosines, of all slices; none for a radiograph
     pixel_spacing: Decimals  # mm between rows, between columns
     slice_thickness: str
     slice_gap: str  # mm between the centres of neighbouring slices
     matrix: tuple[int, int]  # rows, columns
     series_instance_uid: str
     frame_of_reference_uid: str
+    others: tuple[Volume, ...] = ()  # what the run looked at beside it
+
+    @property
+    def has_place(self) -> bool:
+        """Return whether it says where it lies in the patient; a radiograph cannot."""
+        return bool(self.orientation) and all(plane.position for plane in self.planes)
 
     @property
     def study_instance_uid(self) -> str:
@@ -64,14 +70,26 @@ class Source:
 
     def instances(self) -> Iterator[FrameRef]:
         """Yield the first frame of each source object, in the order of the slices."""
-        seen: set[str] = set()
-        for plane in self.planes:
-            if plane.frame.sop_instance_uid not in seen:
-                seen.add(plane.frame.sop_instance_uid)
-                yield plane.frame
+        yield from _first_of_each(plane.frame for plane in self.planes)
+
+    def looked_at(self) -> Iterator[tuple[str, FrameRef]]:
+        """Yield the series and the first frame of each object that the run looked at."""
+        for frame in self.instances():
+            yield self.series_instance_uid, frame
+        for other in self.others:
+            for frame in _first_of_each(other.frames):
+                yield other.series_instance_uid, frame
 
 
-def read_source(paths: Sequence[Path], volume: Volume) -> Source:
+def _first_of_each(frames: Iterable[FrameRef]) -> Iterator[FrameRef]:
+    seen: set[str] = set()
+    for frame in frames:
+        if frame.sop_instance_uid not in seen:
+            seen.add(frame.sop_instance_uid)
+            yield frame
+
+
+def read_source(paths: Sequence[Path], volume: Volume, others: Sequence[Volume] = ()) -> Source:
     """Return the source of `volume`, which was read from `paths`.
 
     Geometry is taken from the headers rather than from the volume's affine: viewers find the
@@ -97,6 +115,7 @@ def read_source(paths: Sequence[Path], volume: Volume) -> Source:
         series_instance_uid=volume.series_instance_uid,
         frame_of_reference_uid=volume.frame_of_reference_uid
         or uid_from_name("frame of reference", volume.series_instance_uid),
+        others=tuple(others),
     )
 
 
@@ -123,7 +142,8 @@ def _planes(paths: Sequence[Path], volume: Volume) -> Iterator[Plane]:
     for frame in volume.frames:
         header = headers[frame.path_index]
         position = frame_numbers(header, frame.frame_number, PLANE_POSITION, "ImagePositionPatient")
-        if header.SOPInstanceUID != frame.sop_instance_uid or len(position) != 3:
+        # A radiograph has no position; what has one has three numbers.
+        if header.SOPInstanceUID != frame.sop_instance_uid or len(position) not in (0, 3):
             name = paths[frame.path_index].name
             raise BadInstance(f"{name}: is no more what the volume was read from")
         yield Plane(frame=frame, position=_decimals(position))

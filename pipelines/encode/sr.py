@@ -227,10 +227,8 @@ def _evidence(context: RunContext, source: Source, numbers: Mapping[int, int]) -
             context.uid(ObjectKind.SEG, "series"),
             context.uid(ObjectKind.SEG, "instance"),
         )
-    for frame in source.instances():
-        yield stand_in(
-            source, frame.sop_class_uid, source.series_instance_uid, frame.sop_instance_uid
-        )
+    for series, frame in source.looked_at():
+        yield stand_in(source, frame.sop_class_uid, series, frame.sop_instance_uid)
 
 
 def _predecessors(context: RunContext, source: Source) -> list[Dataset]:

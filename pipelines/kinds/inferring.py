@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from monai.inferers import sliding_window_inference
 
-from appliance.core.errors import InputRefused, PermanentPipelineError, TransientPipelineError
+from appliance.core.errors import PermanentPipelineError, TransientPipelineError
 from pipelines.network import Activation, Inference, Network, Slices, SlidingWindow
 
 Net = Callable[[torch.Tensor], torch.Tensor]
@@ -27,7 +27,8 @@ _MEMORY = ("out of memory", "can't allocate memory", "Failed to allocate", "bad_
 def run(net: Net, image: torch.Tensor, inference: Inference, tell: Tell) -> torch.Tensor:
     """Return what `net` gives of `image` (channels, i, j, k): (channels, i, j, k).
 
-    A network with scores gives (channels,). `tell` hears of every window or batch of planes.
+    A network with scores gives (channels,), or (planes, channels) plane by plane. `tell` hears of
+    every window or batch of planes.
     Raises PermanentPipelineError, and TransientPipelineError where memory ran out.
     """
     if inference.sliding_window is not None:
@@ -74,11 +75,7 @@ def _planes(net: Net, image: torch.Tensor, how: Slices, tell: Tell) -> torch.Ten
         tell(start / len(planes), f"infer {start + 1} of {len(planes)}")
         parts.append(checked(net, planes[start : start + how.batch]))
     given = torch.cat(parts)
-    if given.dim() > 2:
-        return given.movedim(0, 1 + how.axis)
-    if len(given) > 1:
-        raise InputRefused(f"there are {len(given)} images, and the scores are of one")
-    return given[0]
+    return given.movedim(0, 1 + how.axis) if given.dim() > 2 else given
 
 
 def in_batches_of(size: int, net: Net) -> Net:

@@ -2,6 +2,7 @@
 
     volumes ─ channels ─ preprocess ─ network ─ probabilities ─ source's voxels ─ postprocess
     preprocess.py                     inferring.py              most_likely       afterwards.py
+                                      └ numbers of images ─ scoring.py
 
 A kind brings the one thing that differs: how its file becomes a `Net` on a device.
 """
@@ -13,17 +14,16 @@ from pathlib import Path
 import torch
 
 from appliance.core.errors import PermanentPipelineError
-from appliance.core.model import Feature, Finding, Measurement, PipelineResult
-from appliance.core.uids import uid_from_name
+from appliance.core.model import PipelineResult
 from pipelines import weights
 from pipelines.base import PipelineInput, PipelineOutput
-from pipelines.findings import describe, feature_name, parts_of, volume_features
+from pipelines.findings import describe, parts_of, volume_features
 from pipelines.kinds import afterwards, inferring, preprocess
 from pipelines.kinds.axes import Signature, check, check_channels
 from pipelines.kinds.inferring import Net
+from pipelines.kinds.scoring import scored
 from pipelines.manifest import Manifest
-from pipelines.network import Activation, Network
-from pipelines.outputs import Score
+from pipelines.network import Network
 from pipelines.resample import Grid, most_likely
 from pipelines.volume import LabelMap, Volume
 
@@ -68,14 +68,32 @@ class NetworkPipeline:
     def infer(self, study: PipelineInput) -> PipelineOutput:
         """Return structures on the voxels of the first input, or scores."""
         names = [item.name for item in self._manifest.inputs]
-        volume = study.volumes[names[0]]
         study.progress(0.0, "preprocess")
+        if self._manifest.scores:
+            return self._scored(names, study)
         image = preprocess.through(preprocess.stacked(study.volumes, names), self._steps)
         given = self._infer(image.as_tensor(), study)
         study.progress(0.9, "back to the source")
-        if self._manifest.scores:
-            return self._scored(given, study)
-        return self._marked(given, preprocess.grid_of(image), volume, names[0], study)
+        grid = preprocess.grid_of(image)
+        return self._marked(given, grid, study.volumes[names[0]], names[0], study)
+
+    def _scored(self, names: list[str], study: PipelineInput) -> PipelineOutput:
+        # An input of which all images are wanted comes as NAME.1, NAME.2, …
+        images = [names] if names[0] in study.volumes else [[name] for name in study.volumes]
+        prepared = preprocess.beside_each_other(
+            {
+                image[0]: preprocess.through(
+                    preprocess.stacked(study.volumes, image), self._steps
+                ).as_tensor()
+                for image in images
+            },
+            self._network.inference,
+        )
+        given = self._infer(prepared, study)
+        scores, activation = self._manifest.scores, self._network.activation
+        result = scored(given, [image[0] for image in images], activation, scores, study.run_uid)
+        study.progress(1.0, "done")
+        return PipelineOutput(result=result, label_map=None)
 
     def _infer(self, image: torch.Tensor, study: PipelineInput) -> torch.Tensor:
         if self._net is None:
@@ -88,7 +106,8 @@ class NetworkPipeline:
                 inference,
                 lambda done, text: study.progress(0.1 + 0.8 * done, text),
             )
-        check_channels(given.shape[0], self._manifest, self._network)
+        channels = given.shape[0 if given.dim() > 2 else -1]
+        check_channels(channels, self._manifest, self._network)
         return given
 
     def _marked(
@@ -114,44 +133,3 @@ class NetworkPipeline:
             ),
             label_map=LabelMap(array=said.label_map, input_name=name),
         )
-
-    def _scored(self, given: torch.Tensor, study: PipelineInput) -> PipelineOutput:
-        if given.dim() != 1:
-            raise PermanentPipelineError(
-                f"the network gives {given.dim()} axes for one image; scores have one: channel"
-            )
-        numbers = _activated(given, self._network.activation).tolist()
-        findings = tuple(
-            _finding(score, float(numbers[score.channel]), study.run_uid)
-            for score in self._manifest.scores
-        )
-        study.progress(1.0, "done")
-        return PipelineOutput(
-            result=PipelineResult(findings=findings, segments=(), features=_features(findings)),
-            label_map=None,
-        )
-
-
-def _activated(given: torch.Tensor, activation: Activation) -> torch.Tensor:
-    if activation is Activation.SOFTMAX:
-        return torch.softmax(given, dim=0)
-    return torch.sigmoid(given) if activation is Activation.SIGMOID else given
-
-
-def _finding(score: Score, value: float, run_uid: str) -> Finding:
-    return Finding(
-        name=score.name,
-        structure=score.structure.code,
-        side=None,
-        measurements=(Measurement(concept=score.concept.code, value=value, unit=score.unit.code),),
-        region=None,
-        tracking_uid=uid_from_name(run_uid, "tracking", score.name),
-    )
-
-
-def _features(scores: tuple[Finding, ...]) -> tuple[Feature, ...]:
-    return tuple(
-        Feature(group="output", name=feature_name(score.name), number=item.value)
-        for score in scores
-        for item in score.measurements
-    )

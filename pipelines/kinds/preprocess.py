@@ -15,6 +15,7 @@ from monai.data import MetaTensor
 from appliance.core.errors import InputRefused, PermanentPipelineError
 from pipelines.conform import conform
 from pipelines.kinds.inferring import first_line
+from pipelines.network import Inference
 from pipelines.resample import Grid, linear
 from pipelines.steps import Arguments, Orientation, Step
 from pipelines.volume import Float32, Volume
@@ -84,6 +85,22 @@ def through(image: MetaTensor, steps: Sequence[tuple[str, Transform]]) -> MetaTe
                 f"preprocess: step {number}, {name}, left nothing of a volume of {before}"
             )
     return image
+
+
+def beside_each_other(images: Mapping[str, torch.Tensor], inference: Inference) -> torch.Tensor:
+    """Return preprocessed images (channels, i, j, k) as planes of one, to go in one pass.
+
+    Raises InputRefused where they differ in size.
+    """
+    (name, first), *others = images.items()
+    for other, image in others:
+        if image.shape != first.shape:
+            raise InputRefused(
+                f"{other} is {tuple(image.shape[1:])} after preprocess, {name} is "
+                f"{tuple(first.shape[1:])}; images in one pass have one size (add Resize)"
+            )
+    axis = 0 if inference.slices is None else inference.slices.axis
+    return torch.cat([*images.values()], dim=1 + axis)
 
 
 def transforms(steps: Sequence[Step]) -> list[tuple[str, Transform]]:

@@ -7,7 +7,6 @@ must be marked exactly where the phantom is at that pixel's own place in the pat
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,13 @@ from pydicom import Dataset, dcmread
 from appliance.core.clock import SystemClock
 from appliance.core.model import ObjectKind
 from appliance.jobs.local import LocalExecutor
-from appliance.jobs.options import PipelineOptions
-from appliance.jobs.phases import Phases, Run, run_context
-from pipelines.manifest import digest, load_manifest
+from pipelines.manifest import load_manifest
 from tests import bundles, commands, networks
 from tests.builders import set_pixels, write, write_all
 from tests.jobs_world import FOLDERS
 from tests.networks import Format
 from tests.phantoms import STORAGES, enhanced, labels_at, plane_points, slices, truth
+from tests.runs import whole_run
 
 # The marked parts are of different brightness, so that no kind can take one for the other.
 STEP = 600
@@ -120,30 +118,8 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def segmentation(executor: LocalExecutor, folder: Path, files: list[Path], out: Path) -> Dataset:
-    """Run the pipeline in `folder` as a worker does and return its Segmentation, from a file."""
-    manifest, clock = load_manifest(folder), SystemClock()
-    pipeline = PipelineOptions(name=manifest.name, folder=folder, device="cpu")
-    name = manifest.inputs[0].name
-    run = Run(
-        pipeline=pipeline,
-        manifest=manifest,
-        digest=digest(folder),
-        run_uid="2.25.7",
-        files={name: files},
-    )
-    phases = Phases(run, executor, clock, lambda _done, _phase: None, {})
-    volumes = phases.read()
-    outcome = phases.infer(volumes, lambda: False)
-    assert outcome is not None
-    context = run_context(
-        manifest,
-        digest=run.digest,
-        run_uid=run.run_uid,
-        created_at=clock.now(),
-        time_zone=UTC,
-        device_serial="1",
-    )
-    made = phases.encode(context, volumes, outcome.output)
+    """Run the pipeline in `folder` and return its Segmentation, from a file."""
+    _, made = whole_run(executor, folder, {load_manifest(folder).inputs[0].name: files})
     (seg,) = (item for item in made if item.kind == ObjectKind.SEG)
     out.write_bytes(seg.data)
     return dcmread(out)
