@@ -14,6 +14,8 @@ from appliance.settings.document import settings_reference, settings_schema
 from pipelines.clinical import roles_table
 from pipelines.codes import OWN
 from pipelines.document import manifest_schema, manifest_tables
+from pipelines.hippocampus_mr.scripts import report as hippocampus
+from pipelines.hippocampus_mr.scripts.picture import bland_altman
 from scp import conformance as receiving
 from scp import onboarding
 
@@ -33,6 +35,7 @@ def tables() -> Mapping[str, str]:
         **asking.tables(),
         **limits.tables(),
         **manifest_tables(),
+        **hippocampus.tables(),
         "clinical-roles": roles_table(),
         "overview": _overview(),
         "character-sets": _character_sets(),
@@ -92,6 +95,9 @@ DOCUMENTS: Mapping[str, Callable[[], str]] = {
     "docs/REGISTRY.md": partial(filled, "docs/REGISTRY.md"),
     "docs/PIPELINES.md": partial(filled, "docs/PIPELINES.md"),
     "config/pipeline.schema.json": manifest_schema,
+    "docs/VALIDATION.md": partial(filled, "docs/VALIDATION.md"),
+    "pipelines/hippocampus_mr/card.md": partial(filled, "pipelines/hippocampus_mr/card.md"),
+    "pipelines/hippocampus_mr/docs/bland-altman.svg": bland_altman,
 }
 
 

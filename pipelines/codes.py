@@ -20,10 +20,20 @@ PERC_15 = Code(
     value="PERC15", scheme=product.CODING_SCHEME, meaning="15th percentile of attenuation"
 )
 
+# Of the hippocampus SNOMED CT's part in DICOM has the whole alone (CID 7140).
+ANTERIOR_HIPPOCAMPUS = Code(
+    value="HIPPO-ANTERIOR", scheme=product.CODING_SCHEME, meaning="Anterior part of hippocampus"
+)
+POSTERIOR_HIPPOCAMPUS = Code(
+    value="HIPPO-POSTERIOR", scheme=product.CODING_SCHEME, meaning="Posterior part of hippocampus"
+)
+
 # What each code of ours means, for the conformance statement.
 OWN: Mapping[Code, str] = MappingProxyType(
     {
         LAA_950: "Share of a lung's voxels, in per cent, whose attenuation is lower than -950 HU.",
         PERC_15: "Attenuation in HU below which 15 per cent of a lung's voxels lie.",
+        ANTERIOR_HIPPOCAMPUS: "Head of a hippocampus, with its part of the subiculum.",
+        POSTERIOR_HIPPOCAMPUS: "Body and tail of a hippocampus, with their part of the subiculum.",
     }
 )

@@ -18,6 +18,7 @@ SHIPPED: Mapping[str, Path] = MappingProxyType(
         "brain-mr": _HERE / "brain_mr",
         "chest-ct-densitometry": _HERE / "chest_ct",
         "brain-mr-onnx": _HERE / "brain_mr_onnx",
+        "hippocampus-mr": _HERE / "hippocampus_mr",
         "pet-ct-uptake": _HERE / "pet_ct",
     }
 )

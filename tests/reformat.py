@@ -23,7 +23,7 @@ from tests.builders import override, set_pixels, write, write_all
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = ROOT / "appliance" / "demo" / "data" / "mr-t1-mprage-head"
 LEG = ROOT / "tests" / "data" / "mr-leg-sts025"
-HIPPOCAMPUS_CROP = ROOT / "tests" / "data" / "mr-hippocrop-a"
+HIPPOCAMPUS_CROP = ROOT / "appliance" / "demo" / "data" / "mr-hippocrop-a"
 
 
 class Storage(StrEnum):
@@ -72,7 +72,7 @@ def cropped(paths: Sequence[Path], folder: Path, box: tuple[slice, slice, slice]
 def _read(paths: Sequence[Path]) -> tuple[NDArray[np.uint16], NDArray[np.float64], Dataset]:
     volume = read_volume(paths)
     template = dcmread(paths[0])
-    slope = float(template.RescaleSlope)
+    slope = float(template.get("RescaleSlope", 1.0))
     return np.round(volume.array / slope).astype(np.uint16), volume.affine, template
 
 

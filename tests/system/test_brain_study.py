@@ -45,6 +45,7 @@ def test_the_report_has_its_fixed_keys_and_no_problems(brain: tuple[dict[str, An
     assert [(d["rule"], d["matched"]) for d in report["decisions"]] == [
         ("brain volumes", True),
         ("lung volumes", False),
+        ("hippocampus volumes", False),
     ]
     assert [j["state"] for j in report["jobs"]] == ["done"]
     assert sorted(o["sop_class_uid"] for o in report["objects"]) == sorted([SR, SEG])

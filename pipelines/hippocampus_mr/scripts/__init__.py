@@ -1,0 +1,1 @@
+"""Training and validation of the bundle; inference needs none of it."""
