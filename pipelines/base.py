@@ -7,7 +7,7 @@ after the weights' SHA-256 were compared. It reads its files in `load`, not befo
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ class PipelineInput:
     `FrameRef.path_index`; nobody writes to them. `scratch` is an empty folder of this run's own
     that is gone after it. `parameters` has a value for each one that the manifest declares.
     `run_uid` is the root of every UID that the run makes, so that attempts make the same.
+    `prepared` is what the pipeline's own `prepare` made of these volumes, or None.
     """
 
     volumes: Mapping[str, Volume]
@@ -38,6 +39,7 @@ class PipelineInput:
     parameters: Mapping[str, ParameterValue]
     run_uid: str
     progress: Progress
+    prepared: object = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,6 +104,18 @@ class Pipeline(Protocol):
 
         Raises InputRefused where this is not what the pipeline was made for, and other
         PipelineErrors where the model failed.
+        """
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A pipeline that can do a part of the next run while one is inferred: resampling, mostly."""
+
+    def prepare(self, volumes: Mapping[str, Volume]) -> object:
+        """Return what `infer` finds as `study.prepared`, never None.
+
+        Called beside `infer`, in another thread: it uses no device and changes nothing that
+        `infer` reads. Whatever it raises is dropped; `infer` then does it all, and says why not.
         """
 
 

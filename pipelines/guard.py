@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from appliance.core.errors import InputRefused, PermanentPipelineError
-from pipelines.base import Pipeline, PipelineInput, PipelineOutput
+from pipelines.base import Pipeline, PipelineInput, PipelineOutput, Prepares
 from pipelines.coverage import shortcomings
 from pipelines.inputs import Input
 from pipelines.manifest import Manifest
@@ -59,6 +59,25 @@ class Guarded:
         if reasons:
             raise InputRefused("; ".join(reasons))
         return tuple(judged)
+
+
+class GuardedAhead(Guarded):
+    """One that also prepares its next run."""
+
+    def __init__(self, manifest: Manifest, pipeline: Pipeline, ahead: Prepares) -> None:
+        super().__init__(manifest, pipeline)
+        self._ahead = ahead
+
+    def prepare(self, volumes: Mapping[str, Volume]) -> object:
+        """Return what the pipeline makes of them; whether they will do is found out in its run."""
+        return self._ahead.prepare(volumes)
+
+
+def guarded(manifest: Manifest, pipeline: Pipeline) -> Pipeline:
+    """Return `pipeline` behind the checks, with all that it can."""
+    if isinstance(pipeline, Prepares):
+        return GuardedAhead(manifest, pipeline, pipeline)
+    return Guarded(manifest, pipeline)
 
 
 def _with_notes(output: PipelineOutput, sentences: tuple[str, ...]) -> PipelineOutput:

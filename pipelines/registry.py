@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from pipelines import weights
 from pipelines.base import Pipeline
-from pipelines.guard import Guarded
+from pipelines.guard import guarded
 from pipelines.manifest import Manifest
 from pipelines.specs import Kind
 
@@ -34,4 +34,4 @@ def build(manifest: Manifest, folder: Path) -> Pipeline:
     """
     weights.verify(manifest, folder)
     module = importlib.import_module(f"pipelines.kinds.{_MODULES[manifest.kind]}")
-    return Guarded(manifest, module.build(manifest, folder))
+    return guarded(manifest, module.build(manifest, folder))

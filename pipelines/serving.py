@@ -11,7 +11,8 @@ from pathlib import Path
 
 from appliance.core.crashpoints import CrashPoint, crash_point
 from appliance.core.errors import ApplianceError
-from pipelines.base import Pipeline, PipelineInput
+from pipelines.ahead import Inbox
+from pipelines.base import Pipeline, PipelineInput, Prepares
 from pipelines.complaints import Reporter, told
 from pipelines.device import Device, choose
 from pipelines.manifest import load_manifest
@@ -42,9 +43,15 @@ def serve(channel: Channel, folder: Path, isolation: Isolation) -> None:
     except ApplianceError as error:
         channel.send(told(error, ends=True))
         return
-    while (request := channel.receive()) is not None:
-        if isinstance(request, Infer) and not _answer(channel, pipeline, device, request):
-            return
+    inbox: Inbox | None = None
+    if isinstance(pipeline, Prepares):
+        inbox = Inbox(channel, pipeline)
+        inbox.start()
+    while (request := (inbox or channel).receive()) is not None:
+        if isinstance(request, Infer):
+            prepared = inbox.prepared(request.run_uid) if inbox else None
+            if not _answer(channel, pipeline, device, request, prepared):
+                return
 
 
 def _load(channel: Channel, folder: Path, request: Load) -> tuple[Pipeline, Device]:
@@ -53,12 +60,20 @@ def _load(channel: Channel, folder: Path, request: Load) -> tuple[Pipeline, Devi
     device = Device(choose(request.device, manifest, request.gpu_needed), request.gpu_limit)
     pipeline = build(manifest, folder)
     pipeline.load(device.name)
-    seconds = time.monotonic() - start
-    channel.send(Ready(device=device.name, seconds=seconds, gpu_memory=device.held()))
+    channel.send(
+        Ready(
+            device=device.name,
+            seconds=time.monotonic() - start,
+            gpu_memory=device.held(),
+            prepares=isinstance(pipeline, Prepares),
+        )
+    )
     return pipeline, device
 
 
-def _answer(channel: Channel, pipeline: Pipeline, device: Device, request: Infer) -> bool:
+def _answer(
+    channel: Channel, pipeline: Pipeline, device: Device, request: Infer, prepared: object
+) -> bool:
     """Infer and tell what came of it; return whether the pipeline can be asked again."""
 
     def progress(fraction: float, text: str) -> None:
@@ -74,6 +89,7 @@ def _answer(channel: Channel, pipeline: Pipeline, device: Device, request: Infer
         parameters=request.parameters,
         run_uid=request.run_uid,
         progress=progress,
+        prepared=prepared,
     )
     try:
         output = pipeline.infer(study)

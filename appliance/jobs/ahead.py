@@ -1,5 +1,7 @@
 """Reads the images of the job that is probably next while this one is inferred.
 
+A pipeline that can also prepares them: see `pipelines.base.Prepares`.
+
 Nothing is claimed: if another worker takes that job, what was read is thrown away, and if it
 cannot be read, its own attempt will say so.
 """

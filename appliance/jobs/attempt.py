@@ -1,6 +1,7 @@
 """One attempt of one job, from the files in the spool to the store's row: hand-over 4."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from appliance.core.model import Job, PipelineResult, ResultObject
 from appliance.jobs.ahead import ReadAhead, is_little
 from appliance.jobs.folders import Folders
 from appliance.jobs.heartbeat import Heartbeat
-from appliance.jobs.local import Outcome
+from appliance.jobs.local import Outcome, Task
 from appliance.jobs.options import PipelineOptions, WorkerOptions
 from appliance.jobs.phases import (
     Executor,
     Images,
     Phases,
+    Prepares,
     Run,
     read_images,
     run_context,
@@ -74,8 +76,20 @@ class Tools:
         files = self.files_of(job)
         if not is_little([path for paths in files.values() for path in paths]):
             return None
-        manifest = self.folders.manifest_of(self.options.pipelines[job.pipeline].folder)
-        return read_images(manifest, files, lambda _: None)
+        pipeline = self.options.pipelines[job.pipeline]
+        manifest = self.folders.manifest_of(pipeline.folder)
+        images = read_images(manifest, files, lambda _: None)
+        if isinstance(self.executor, Prepares):
+            self.executor.prepare(
+                Task(
+                    pipeline=pipeline,
+                    digest=job.pipeline_digest,
+                    volumes=images.volumes,
+                    files=images.files,
+                    run_uid=job.run_uid,
+                )
+            )
+        return images
 
 
 class Attempt:
@@ -134,7 +148,9 @@ class Attempt:
         return Phases(run, tools.executor, tools.clock, self._heartbeat.tell, self.seconds)
 
     def _infer(self, phases: Phases, volumes: Mapping[str, Volume]) -> Outcome:
-        with self._tools.ahead.during():
+        # What is prepared beside a run can take its child down: the second attempt is alone.
+        beside = self._tools.ahead.during() if self._job.attempt == 1 else nullcontext()
+        with beside:
             outcome = phases.infer(volumes, lambda: self._heartbeat.is_lost or self._stopping())
         self._check_wanted()
         if outcome is None:

@@ -6,7 +6,7 @@ the next run starts another one.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from pipelines.wire import (
     Infer,
     Load,
     Message,
+    Prepare,
     Progress,
     Ready,
     as_error,
@@ -96,7 +97,11 @@ class _Run:
 
     @property
     def key(self) -> str:
-        return f"{self.task.pipeline.name} on {self.device}"
+        return _key(self.task, self.device)
+
+
+def _key(task: Task, device: str) -> str:
+    return f"{task.pipeline.name} on {device}"
 
 
 class LocalExecutor:
@@ -144,6 +149,17 @@ class LocalExecutor:
                     run = replace(run, device=CPU)
             else:
                 return _noted(outcome) if outcome and stage is Stage.ON_CPU else outcome
+
+    def prepare(self, task: Task) -> None:
+        """Let the child that will run `task` prepare it, if it is warm and can. From any thread."""
+        child = self._warm.that_prepares(_key(task, task.pipeline.device), task.digest)
+        if child is None:
+            return
+        child.expect(task.volumes.values())
+        # A child that ended meanwhile prepares nothing; its run will say so.
+        with suppress(BrokenChannel):
+            wanted = Prepare(run_uid=task.run_uid, volumes=task.volumes)
+            child.channel.send(wanted, timeout=_PATIENCE)
 
     def load(self, pipeline: PipelineOptions, digest: str) -> Loaded:
         """Return where the pipeline is, loaded in a child that is warm for the next run.
@@ -248,6 +264,7 @@ class LocalExecutor:
         if not isinstance(answer, Ready):
             raise self._error(run, answer)
         warm.device, warm.gpu_memory = answer.device, answer.gpu_memory
+        warm.prepares = answer.prepares
 
     def _infer(self, warm: Warm, run: _Run, load: float) -> Outcome:
         start, task, child = self._clock.monotonic(), run.task, warm.child

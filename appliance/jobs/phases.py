@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from appliance.core.clock import Clock
 from appliance.core.errors import PermanentPipelineError
@@ -42,6 +42,14 @@ class Executor(Protocol):
         cancelled: Callable[[], bool],
     ) -> Outcome | None:
         """Return the outcome, or None where `cancelled` said that nobody wants it."""
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """An executor whose pipelines can prepare a run while they infer another."""
+
+    def prepare(self, task: Task) -> None:
+        """Let the pipeline prepare `task`, if it is at hand. From any thread; raises nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

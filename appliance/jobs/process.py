@@ -80,6 +80,10 @@ class ChildProcess:
         """A run begins: blank out what these volumes say of the patient in what it writes."""
         self._words.begin(volumes)
 
+    def expect(self, volumes: Iterable[Volume]) -> None:
+        """A run on these volumes is prepared beside another: blank out their patient too."""
+        self._words.expect(volumes)
+
     def is_alive(self) -> bool:
         """Return whether the child still runs."""
         return not self._poll(0.0)[1] and not self.channel.is_hung_up()

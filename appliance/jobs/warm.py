@@ -23,6 +23,7 @@ class Warm:
     isolation: Isolation = NOT_ISOLATED
     device: str = ""  # as it really is; "" before it is loaded
     gpu_memory: int = 0  # bytes that it holds there
+    prepares: bool = False  # whether it can prepare a run while it infers another
 
 
 class WarmChildren:
@@ -40,6 +41,11 @@ class WarmChildren:
             return None
         self._by_key.move_to_end(key)
         return warm
+
+    def that_prepares(self, key: str, digest: str) -> ChildProcess | None:
+        """Return the child of this key and folder, if it can prepare a run. From any thread."""
+        warm = self._by_key.get(key)
+        return warm.child if warm and warm.prepares and warm.digest == digest else None
 
     def add(self, warm: Warm) -> None:
         """Keep `warm` under its key, which is free."""

@@ -1,6 +1,6 @@
 """The way of one run: refuse, conform, infer, set upright if tilted, tell sides, report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from pipelines.findings import describe
 from pipelines.manifest import Manifest
 from pipelines.outputs import Sides
 from pipelines.resample import Grid, most_likely
-from pipelines.volume import Float64, LabelMap, Labels, Volume
+from pipelines.volume import LabelMap, Labels, Volume
 
 INPUT = "head"
 
@@ -56,24 +56,30 @@ class BrainMr:
         self._net = net.load(self._folder, device)
         self._device = device
 
+    def prepare(self, volumes: Mapping[str, Volume]) -> Head:
+        """Return the head in conformed space, as long as it need not be set upright."""
+        return read_head(volumes[INPUT])
+
     def infer(self, study: PipelineInput) -> PipelineOutput:
         """Return volumes by structure and side, and their label map on the source's voxels."""
         volume = study.volumes[INPUT]
         reasons = suitable.refusals(volume.modality, volume.attributes)
         if reasons:
             raise InputRefused("; ".join(reasons))
-        first = self._run(volume, None, _between(study.progress, 0.0, 0.8))
+        study.progress(0.0, "conform")
+        ready = study.prepared
+        head = ready if isinstance(ready, Head) else self.prepare(study.volumes)
+        first = self._run(volume, head, _between(study.progress, 0.0, 0.8))
         tilt = measure(first.plane, first.grid)
         last = first
         if first.plane.trusted and tilt.too_much:
-            directions = upright(first.plane, first.grid)
-            last = self._run(volume, directions, _between(study.progress, 0.8, 0.95))
+            study.progress(0.8, "conform")
+            head = read_head(volume, upright(first.plane, first.grid))
+            last = self._run(volume, head, _between(study.progress, 0.8, 0.95))
         study.progress(0.95, "sides")
         return self._report(study, volume, last, tilt)
 
-    def _run(self, volume: Volume, directions: Float64 | None, progress: Progress) -> _Run:
-        progress(0.0, "conform")
-        whole = read_head(volume, directions)
+    def _run(self, volume: Volume, whole: Head, progress: Progress) -> _Run:
         labels = self._segment(whole, volume, progress)
         reasons = plausible.refusals(volume, labels, self._names)
         if reasons:

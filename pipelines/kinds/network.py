@@ -7,11 +7,12 @@
 A kind brings the one thing that differs: how its file becomes a `Net` on a device.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from monai.data import MetaTensor
 
 from appliance.core.errors import PermanentPipelineError
 from appliance.core.model import PipelineResult
@@ -34,6 +35,13 @@ class Opened:
 
     net: Net
     signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Preprocessed images by name; one, unless all images of an input are wanted."""
+
+    by_name: Mapping[str, MetaTensor]
 
 
 Opener = Callable[[bytes, Path, Network, str], Opened]
@@ -65,33 +73,40 @@ class NetworkPipeline:
         self._steps = preprocess.transforms(self._network.preprocess)
         self._device = device
 
+    def prepare(self, volumes: Mapping[str, Volume]) -> Prepared:
+        """Return the preprocessed images, by the first volume of each."""
+        names = [item.name for item in self._manifest.inputs]
+        # An input of which all images are wanted comes as NAME.1, NAME.2, …
+        images = [names] if names[0] in volumes else [[name] for name in volumes]
+        return Prepared(
+            {
+                image[0]: preprocess.through(preprocess.stacked(volumes, image), self._steps)
+                for image in images
+            }
+        )
+
     def infer(self, study: PipelineInput) -> PipelineOutput:
         """Return structures on the voxels of the first input, or scores."""
-        names = [item.name for item in self._manifest.inputs]
         study.progress(0.0, "preprocess")
+        ready = study.prepared
+        images = ready if isinstance(ready, Prepared) else self.prepare(study.volumes)
         if self._manifest.scores:
-            return self._scored(names, study)
-        image = preprocess.through(preprocess.stacked(study.volumes, names), self._steps)
+            return self._scored(images, study)
+        name, image = next(iter(images.by_name.items()))
         given = self._infer(image.as_tensor(), study)
         study.progress(0.9, "back to the source")
-        grid = preprocess.grid_of(image)
-        return self._marked(given, grid, study.volumes[names[0]], names[0], study)
+        return self._marked(given, preprocess.grid_of(image), study.volumes[name], name, study)
 
-    def _scored(self, names: list[str], study: PipelineInput) -> PipelineOutput:
-        # An input of which all images are wanted comes as NAME.1, NAME.2, …
-        images = [names] if names[0] in study.volumes else [[name] for name in study.volumes]
-        prepared = preprocess.beside_each_other(
-            {
-                image[0]: preprocess.through(
-                    preprocess.stacked(study.volumes, image), self._steps
-                ).as_tensor()
-                for image in images
-            },
-            self._network.inference,
+    def _scored(self, images: Prepared, study: PipelineInput) -> PipelineOutput:
+        beside = preprocess.beside_each_other(images.by_name, self._network.inference)
+        given = self._infer(beside, study)
+        result = scored(
+            given,
+            tuple(images.by_name),
+            self._network.activation,
+            self._manifest.scores,
+            study.run_uid,
         )
-        given = self._infer(prepared, study)
-        scores, activation = self._manifest.scores, self._network.activation
-        result = scored(given, [image[0] for image in images], activation, scores, study.run_uid)
         study.progress(1.0, "done")
         return PipelineOutput(result=result, label_map=None)
 

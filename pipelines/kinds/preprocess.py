@@ -87,7 +87,7 @@ def through(image: MetaTensor, steps: Sequence[tuple[str, Transform]]) -> MetaTe
     return image
 
 
-def beside_each_other(images: Mapping[str, torch.Tensor], inference: Inference) -> torch.Tensor:
+def beside_each_other(images: Mapping[str, MetaTensor], inference: Inference) -> torch.Tensor:
     """Return preprocessed images (channels, i, j, k) as planes of one, to go in one pass.
 
     Raises InputRefused where they differ in size.
@@ -100,7 +100,7 @@ def beside_each_other(images: Mapping[str, torch.Tensor], inference: Inference) 
                 f"{tuple(first.shape[1:])}; images in one pass have one size (add Resize)"
             )
     axis = 0 if inference.slices is None else inference.slices.axis
-    return torch.cat([*images.values()], dim=1 + axis)
+    return torch.cat([image.as_tensor() for image in images.values()], dim=1 + axis)
 
 
 def transforms(steps: Sequence[Step]) -> list[tuple[str, Transform]]:

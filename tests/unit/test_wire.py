@@ -34,6 +34,7 @@ from appliance.core.model import (
     Side,
 )
 from pipelines.base import PipelineOutput
+from pipelines.packing import pack, sealed_memory, unpack
 from pipelines.sandbox.enclosure import Isolation
 from pipelines.volume import FrameRef, LabelMap, Volume
 from pipelines.wire import (
@@ -49,9 +50,6 @@ from pipelines.wire import (
     Ready,
     as_error,
     failed,
-    pack,
-    sealed_memory,
-    unpack,
 )
 from tests.volumes import volume
 
@@ -199,7 +197,7 @@ def test_every_kind_of_message_travels(ends: tuple[Channel, Channel]) -> None:
     for message in (
         Enclosed(isolation=Isolation(parts=("seccomp",), lacking={"landlock": "not here"})),
         Load(device="auto"),
-        Ready(device="cuda:0", seconds=1.5, gpu_memory=7),
+        Ready(device="cuda:0", seconds=1.5, gpu_memory=7, prepares=True),
         Progress(fraction=0.5, text="half"),
         Failed(error="InputRefused", text="a knee", ends=False),
         Failed(error="GpuFull", text="7", ends=True, is_gpu_full=True, gpu_lacking=7),

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from appliance.core.errors import InputRefused, TransientPipelineError
 from appliance.core.model import Feature, PipelineResult
 from pipelines.base import PipelineInput, PipelineOutput
 from pipelines.manifest import Manifest
-from pipelines.volume import LabelMap
+from pipelines.volume import LabelMap, Volume
 
 
 class Trouble:
@@ -24,6 +25,7 @@ class Trouble:
 
     def __init__(self, *, manifest: Manifest, folder: Path) -> None:
         self._runs = 0
+        self._has_prepared = threading.Event()
         self._behaviours: Mapping[str, Callable[[PipelineInput], None]] = {
             "crash": crash,
             "leave": leave,
@@ -54,6 +56,19 @@ class Trouble:
         self._device = device
         print("loaded on", device)
 
+    def prepare(self, volumes: Mapping[str, Volume]) -> str:
+        volume = volumes["image"]
+        (description,) = volume.attributes["SeriesDescription"]
+        if description == "cannot be prepared":
+            raise ValueError(description)
+        if description == "prepared without end":
+            time.sleep(3600)
+        if description == "killed when prepared":
+            os.kill(os.getpid(), signal.SIGKILL)
+        print("preparing", *volume.attributes["AccessionNumber"], file=sys.stderr, flush=True)
+        self._has_prepared.set()
+        return description
+
     def infer(self, study: PipelineInput) -> PipelineOutput:
         self._runs += 1
         volume = study.volumes["image"]
@@ -61,6 +76,8 @@ class Trouble:
         behaviour = self._behaviours.get(str(description))
         if description == "out of gpu" and self._device != "cpu":
             raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        if description == "until the next is prepared":
+            self._has_prepared.wait()
         if behaviour is not None:
             behaviour(study)
         numbers = {
@@ -74,7 +91,8 @@ class Trouble:
             Feature(group="output", name=name, number=float(number))
             for name, number in numbers.items()
         )
-        result = PipelineResult(findings=(), segments=(), features=features)
+        notes = () if study.prepared is None else (f"prepared {study.prepared}",)
+        result = PipelineResult(findings=(), segments=(), features=features, notes=notes)
         if description == "another shape":
             labels = np.ones((2, 2, 2), dtype=np.uint8)
             return PipelineOutput(
