@@ -40,7 +40,8 @@ def scored(
         )
     rows = given.reshape(-1, given.shape[-1])
     if len(rows) != len(images):
-        raise InputRefused(f"there are {len(rows)} images, and the scores are of {len(images)}")
+        wanted = "one" if len(images) == 1 else str(len(images))
+        raise InputRefused(f"there are {len(rows)} images, and the scores are of {wanted}")
     values = _activated(rows, activation).tolist()
     of_each = {score.name: [float(row[score.channel]) for row in values] for score in scores}
     findings = tuple(

@@ -45,6 +45,10 @@ def _others() -> int:
                 serving[folder.name] = words, parent
     ours = Path(sys.argv[2]).parent
     return sum(
-        parent in serving and pid != str(os.getpid()) and Path(words[4]).parent == ours
+        parent in serving and pid != str(os.getpid()) and _folder(words).parent == ours
         for pid, (words, parent) in serving.items()
     )
+
+
+def _folder(words: list[str]) -> Path:
+    return Path(words[words.index("pipelines.child") + 2])

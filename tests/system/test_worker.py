@@ -233,7 +233,7 @@ def test_a_full_disk_is_tried_again(world: World) -> None:
 def test_an_error_of_ours_is_settled_and_goes_on_to_the_service_loop(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> object:
+    def broken(*_: object, **__: object) -> object:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("appliance.jobs.phases.encode", broken)
