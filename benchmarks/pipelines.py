@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--parts", default=",".join(PARTS))
     given = parser.parse_args()
-    run(given.out, rounds=given.rounds, parts=tuple(given.parts.split(",")))
+    run(given.out.resolve(), rounds=given.rounds, parts=tuple(given.parts.split(",")))
 
 
 def run(out: Path, *, rounds: int = 5, parts: tuple[str, ...] = PARTS) -> None:

@@ -95,14 +95,21 @@ def shared_attributes(datasets: Sequence[Dataset]) -> Attributes:
     headers takes longer than decoding their pixels.
     """
     first, *others = datasets
+    as_read = {tag: first.get_item(tag, keep_deferred=True) for tag in first.keys()}  # noqa: SIM118
+    found = attributes_of(first)  # which decodes every element of it
     return {
         keyword: values
-        for keyword, values in attributes_of(first).items()
-        if all(_same(first, other, keyword) for other in others)
+        for keyword, values in found.items()
+        if all(_same(first, as_read, other, keyword) for other in others)
     }
 
 
-def _same(first: Dataset, other: Dataset, keyword: str) -> bool:
+def _same(
+    first: Dataset,
+    as_read: Mapping[BaseTag, DataElement | RawDataElement],
+    other: Dataset,
+    keyword: str,
+) -> bool:
     tag = Tag(keyword)
     told_by = [word for word in _TOLD_BY.get(keyword, ()) if word in first]
     if tag not in first and told_by:
@@ -111,7 +118,7 @@ def _same(first: Dataset, other: Dataset, keyword: str) -> bool:
         return attributes_of(first)[keyword] == attributes_of(other).get(keyword)
     if tag not in other:
         return False
-    one, two = first.get_item(tag, keep_deferred=True), other.get_item(tag, keep_deferred=True)
+    one, two = as_read.get(tag), other.get_item(tag, keep_deferred=True)
     if isinstance(one, RawDataElement) and isinstance(two, RawDataElement):
         return bool(one.value == two.value)
     return bool(first[tag].value == other[tag].value)
