@@ -102,7 +102,7 @@ def volume_table(said: Validation) -> str:
 def range_table(said: Validation) -> str:
     """Return what the training volumes were like, for whoever asks whether a study is."""
     lines = [
-        (name, *(f"{value:g}" for value in span.values()))
+        (name.rstrip(","), *(f"{value:g}" for value in span.values()))  # words of a sentence
         for name, span in said["training_range"].items()
     ]
     return _markdown(("", "least", "0.5th percentile", "99.5th percentile", "most"), lines)
