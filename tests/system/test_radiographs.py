@@ -14,15 +14,17 @@ from pydicom.uid import (
 
 from appliance.core.clock import SystemClock
 from appliance.core.errors import ConfigError, InputRefused, PermanentPipelineError
-from appliance.core.model import ObjectKind
+from appliance.core.model import PipelineResult
 from appliance.jobs.local import LocalExecutor
+from appliance.jobs.phases import read_images
 from pipelines.manifest import load_manifest
 from tests import networks
 from tests.builders import PATIENT, STUDY, instance, set_pixels, write
 from tests.counterparts import dciodvfy_errors
-from tests.networks import OUTPUTS, SCORES, Format, onnx_model, pipeline_folder
+from tests.networks import OUTPUTS, SCORES, Format, loaded, onnx_model, pipeline_folder
 from tests.readback import comments
 from tests.runs import whole_run
+from tests.volumes import given
 
 # Of each image, how much brighter it is than the darkest of its pass: alone, that is 0.
 BRIGHTER = """
@@ -81,6 +83,12 @@ def executor() -> Iterator[LocalExecutor]:
     executor.close()
 
 
+def said_of(folder: Path, files: list[Path]) -> PipelineResult:
+    """Return what the pipeline says, in this process."""
+    read = read_images(load_manifest(folder), {"chest": files}, lambda _: None)
+    return loaded(folder).infer(given(read.volumes)).result
+
+
 def test_several_go_in_one_pass_and_each_is_named_in_the_report(
     tmp_path: Path, executor: LocalExecutor
 ) -> None:
@@ -104,28 +112,25 @@ def test_several_go_in_one_pass_and_each_is_named_in_the_report(
 
 @pytest.mark.parametrize(("combine", "value"), [("lowest", 0.0), ("mean", 800 / 3)])
 def test_the_manifest_says_which_number_is_the_study_s(
-    combine: str, value: float, tmp_path: Path, executor: LocalExecutor
+    combine: str, value: float, tmp_path: Path
 ) -> None:
     files = radiographs(tmp_path / "images", 100, 700, 300)
     says = SAYS.rstrip() + f"\n    combine: {combine}\n"
-    outcome, _ = whole_run(executor, folder(tmp_path, says=says), {"chest": files})
-    assert outcome.output.result.findings[0].measurements[0].value == pytest.approx(value)
+    (finding,) = said_of(folder(tmp_path, says=says), files).findings
+    assert finding.measurements[0].value == pytest.approx(value)
 
 
-def test_one_is_as_good_as_several(tmp_path: Path, executor: LocalExecutor) -> None:
-    files = radiographs(tmp_path / "images", 100)
-    outcome, (report,) = whole_run(executor, folder(tmp_path), {"chest": files})
-    assert outcome.output.result.notes == ()
-    assert report.kind == ObjectKind.SR
+def test_one_is_as_good_as_several(tmp_path: Path) -> None:
+    result = said_of(folder(tmp_path), radiographs(tmp_path / "images", 100))
+    assert len(result.findings) == 1
+    assert result.notes == ()
 
 
-def test_images_that_differ_in_size_cannot_go_in_one_pass(
-    tmp_path: Path, executor: LocalExecutor
-) -> None:
+def test_images_that_differ_in_size_cannot_go_in_one_pass(tmp_path: Path) -> None:
     files = radiographs(tmp_path / "images", 100, 700)
     place = folder(tmp_path, keys=KEYS[KEYS.index("inference") :])
     with pytest.raises(InputRefused, match=r"chest\.2 is \(1, 32, 24\) .* one size \(add Resize\)"):
-        whole_run(executor, place, {"chest": files})
+        said_of(place, files)
 
 
 def test_nothing_is_marked_where_nobody_knows_where_it_lies(

@@ -77,11 +77,13 @@ def spoil_inputs(_):
 
 def daemon(seconds):
     """Leave a process behind: in a session of its own, its parent gone, holding the pipe."""
+    told, tell = os.pipe()
     code = (
         "import os, time; os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0);"
-        f"print(os.getpid(), flush=True); time.sleep({seconds})"
+        f"print(os.getpid(), flush=True); os.write({tell}, b'.'); time.sleep({seconds})"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, pass_fds=[tell])
+    os.read(told, 1)  # its number must be out before this program ends
 
 
 ACTIONS = {
