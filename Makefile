@@ -39,11 +39,12 @@ dev: .venv/dev
 demo: venv
 	$(BIN)/appliance demo
 
+# By files: what a module sets up (an Orthanc, a cluster, warm children) is set up once.
 # What a test starts is compiled once, also where the environment asks for no bytecode.
 test: export PYTHONDONTWRITEBYTECODE =
 test: dev
 	sh tests/install-counterparts.sh
-	$(BIN)/python -m pytest -m "not gpu" --ignore=tests/model -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not gpu" --ignore=tests/model -n 2 --dist loadfile
 
 # The brain model, run several times over: tilted, stored otherwise. Some minutes.
 test-model: dev

@@ -35,8 +35,6 @@ from tests.builders import mr_series, mr_slices, write
 from tests.counterparts import HOST, Orthanc, free_port, orthanc, wait_until
 from tests.receiving import PEERS, Told, receiver
 
-pytestmark = pytest.mark.xdist_group("retrieving")  # one Orthanc for all
-
 GET, MOVE = StudyRootQueryRetrieveInformationModelGet, StudyRootQueryRetrieveInformationModelMove
 
 

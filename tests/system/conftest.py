@@ -1,6 +1,8 @@
 """One Orthanc and one appliance for all system tests; each test sends studies of its own."""
 
+import fcntl
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,10 +48,18 @@ def phantom(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def brain(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    """The demo's report on the shipped head, and the folder that it worked in."""
-    folder = tmp_path_factory.mktemp("brain")
+    """The demo's report on the shipped head, and the folder that it worked in.
+
+    The model runs once, whichever of the workers that share a run of the tests asks first.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "brain-study"
+    folder.mkdir(exist_ok=True)
     out = folder / "out.json"
-    command("demo", "--once", "--json", str(out), "--keep", str(folder / "kept"))
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not out.exists():
+            command("demo", "--once", "--json", str(out), "--keep", str(folder / "kept"))
     return json.loads(out.read_text()), folder / "kept"
 
 
@@ -65,11 +75,3 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
     """The asymmetric phantom, as files and as a volume."""
     return phantoms.stored(tmp_path_factory.mktemp("stored"))
-
-
-@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker have all tests of the brain study: the model runs once for them."""
-    for item in items:
-        if "brain" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("brain"))

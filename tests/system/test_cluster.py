@@ -15,7 +15,6 @@ import pytest
 from tests.postgres import PostgresServer, postgres_server
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.xdist_group("ray")  # its processes take two gigabytes
 
 
 @pytest.fixture(scope="module")

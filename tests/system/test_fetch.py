@@ -21,8 +21,6 @@ from tests.appliance import BRIGHT_ROUTE, Appliance, appliance, settings, write
 from tests.counterparts import Orthanc, free_port, orthanc, wait_until
 from tests.system.phantom import phantom_series
 
-pytestmark = pytest.mark.xdist_group("fetch")  # one Orthanc and one appliance for all
-
 SHADOW = {**BRIGHT_ROUTE, "name": "looks back in the dark", "backfill": "shadow"}
 
 

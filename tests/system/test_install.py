@@ -12,8 +12,6 @@ import pytest
 from appliance.core.ports import Role
 from appliance.settings.load import load_settings
 
-pytestmark = pytest.mark.xdist_group("install")  # one installation for all, not one a worker
-
 ROOT = Path(__file__).parents[2]
 ROOMS = ("appliance", "scp", "pipelines", "results_store", "feedback")
 SERVICES = [f"appliance-{role}.service" for role in Role]
