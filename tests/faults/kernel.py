@@ -63,6 +63,9 @@ class Kernel:
             self._sent(b"".join(call.strings()))
         elif call.name in _CLONES:
             self._forking.append((call.process, call.arguments))
+        elif call.name == "close":
+            # Its number is free before its end is seen: another thread may have it by then.
+            self._table(call.process).descriptors.pop(int(call.numbers()[0]), None)
         elif call.name == "io_uring_setup":
             raise Untraceable(call.name)
 
@@ -121,9 +124,6 @@ class Kernel:
         self._openat(call)
 
     _creat = _open
-
-    def _close(self, call: Call) -> None:
-        self._table(call.process).descriptors.pop(int(call.numbers()[0]), None)
 
     def _dup(self, call: Call) -> None:
         opened = self._opened(call)

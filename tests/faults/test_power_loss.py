@@ -168,3 +168,28 @@ def test_what_was_not_synced_may_survive_in_part() -> None:
     assert remains(root) == {"a": b"first "}
     variants = {remains(root, random.Random(seed))["a"] for seed in range(50)}
     assert {b"first ", b"first second", b"first sec"} <= variants
+
+
+def hexed(text: bytes) -> str:
+    return '"' + "".join(f"\\x{byte:02x}" for byte in text) + '"'
+
+
+def test_a_number_that_another_thread_has_before_its_close_is_seen_to_end_stays_open(
+    tmp_path: Path,
+) -> None:
+    """What strace writes where one thread closes a file while another opens one."""
+    file = hexed(str(tmp_path / "kept").encode())
+    lines = [
+        f"7 openat(AT_FDCWD, {hexed(str(tmp_path / 'other').encode())}, O_RDWR|O_CREAT) = 3",
+        "7 clone3({flags=CLONE_FILES|CLONE_THREAD}, 88) = 8",
+        f"8 openat(AT_FDCWD, {file}, O_RDWR|O_CREAT <unfinished ...>",
+        "7 close(3 <unfinished ...>",
+        "8 <... openat resumed>) = 3",
+        "7 <... close resumed>) = 0",
+        f"8 write(3, {hexed(b'content')}, 7) = 7",
+    ]
+    output = tmp_path / "trace"
+    output.write_text("\n".join(lines) + "\n")
+    kernel = Kernel(str(tmp_path), lambda _: None)
+    trace.replay(output, kernel.begin, kernel.end)
+    assert dict(files(kernel.root, safe=False))["kept"] == b"content"

@@ -7,32 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.appliance import command
 from tests.counterparts import running
 
-BROWSER = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-
 
 @pytest.fixture(scope="module")
-def page(brain: tuple[dict[str, Any], Path]) -> Iterator[Page]:
+def page(brain: tuple[dict[str, Any], Path], browser: Browser) -> Iterator[Page]:
     """The review page at 1280 × 900, opened by a signed link."""
     _, kept = brain
     config = kept / "appliance.yaml"
     port = int(config.read_text().rpartition("listen: 127.0.0.1:")[2].split()[0])
     link = command("link", brain[0]["study_instance_uid"], "--config", str(config)).strip()
     web = [sys.executable, "-m", "appliance", "web", "--config", str(config)]
-    with running(web, port=port, log=kept / "web.log"), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*BROWSER])
+    with running(web, port=port, log=kept / "web.log"):
         opened = browser.new_page(viewport={"width": 1280, "height": 900})
         opened.goto(link)
         opened.wait_for_load_state("networkidle")
         yield opened
-        browser.close()
+        opened.close()
 
 
 def test_everything_is_seen_at_1280_by_900_without_scrolling_sideways(page: Page) -> None:
