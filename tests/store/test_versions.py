@@ -285,10 +285,9 @@ def test_a_correction_that_comes_image_by_image_beside_the_originals_is_no_secon
 ) -> None:
     images = head()
     copies = coerced(images, PatientID="CORRECTED")
-    world.receive(images[:2])
-    for new in (copies[:1], images[2:], copies[1:]):
+    for new in (images[:2], copies[:1], images[2:], copies[1:]):
         resend(world, new)
-        world.step_to_the_end()
+        world.step_to_the_end()  # what lies in the spool together came at one tick of its clock
     assert world.stored(Event.STUDY_MIXED) == []
     world.pass_time(QUIET)
     assert world.state() is RouteState.CLOSED
