@@ -1,15 +1,13 @@
 """In the child: the next run is prepared while this one is inferred."""
 
 import contextlib
-import os
 import queue
 import threading
 
 from appliance.core.errors import ApplianceError
+from appliance.core.processes import give_way
 from pipelines.base import Prepares
 from pipelines.wire import Channel, Message, Prepare
-
-_NICENESS = 10  # the run that there is comes first
 
 
 class Inbox(threading.Thread):
@@ -61,7 +59,7 @@ class _Preparing(threading.Thread):
 
     def run(self) -> None:
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+            give_way()
         # Whatever it is, `infer` meets it again, in its own run, and tells of it there.
         with contextlib.suppress(Exception):
             self.made = self._pipeline.prepare(self._volumes)

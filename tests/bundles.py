@@ -16,9 +16,6 @@ import pytest
 import torch
 import yaml
 
-from pipelines.base import Pipeline
-from pipelines.manifest import load_manifest
-from pipelines.registry import build
 from tests.phantoms import ANATOMY, BRAIN_STEM, HIPPOCAMPUS
 
 ZOO = Path(__file__).parent / "data" / "monai-zoo"
@@ -217,10 +214,3 @@ def intensity_bundle(
     (folder / "configs" / "metadata.json").write_text(json.dumps(promised or metadata()))
     save_weights(folder, network or intensity_network())
     return write_manifest(folder, **{"outputs": BOX_AND_BALL, **manifest})
-
-
-def loaded(folder: Path) -> Pipeline:
-    """Return the bundle in `folder`, loaded on the CPU."""
-    pipeline = build(load_manifest(folder), folder)
-    pipeline.load("cpu")
-    return pipeline

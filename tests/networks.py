@@ -1,7 +1,7 @@
 """Tiny networks in every format that a site may bring, each in a pipeline folder of its own.
 
     folder = pipeline_folder(tmp_path, NEAREST, Format.ONNX)
-    pipeline = loaded(folder)
+    pipeline = loaded(folder)  # of tests.runs
 
 `NEAREST` gives three channels, the classes whose intensity (LEVELS) is nearest. `network.yaml`
 keys are given as text, as a site would write them.
@@ -20,10 +20,6 @@ import onnx
 import torch
 from onnx import numpy_helper, parser
 from torch import nn
-
-from pipelines.base import Pipeline
-from pipelines.manifest import load_manifest
-from pipelines.registry import build
 
 LEVELS = (0.0, 0.5, 1.0)  # of background, the box and the ball
 
@@ -218,10 +214,3 @@ limits: [Tests only.]
 """
     (folder / "pipeline.yaml").write_text(manifest)
     return folder
-
-
-def loaded(folder: Path, device: str = "cpu") -> Pipeline:
-    """The pipeline in `folder`, loaded."""
-    pipeline = build(load_manifest(folder), folder)
-    pipeline.load(device)
-    return pipeline

@@ -1,4 +1,4 @@
-"""One run of a pipeline as a worker does it, without a store: read, infer in a child, encode."""
+"""Pipelines without a store: loaded here, or run as a worker does it, in a child."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC
@@ -8,8 +8,17 @@ from appliance.core.clock import SystemClock
 from appliance.jobs.local import LocalExecutor, Outcome
 from appliance.jobs.options import PipelineOptions
 from appliance.jobs.phases import Phases, Run, run_context
+from pipelines.base import Pipeline
 from pipelines.encode import EncodedObject
 from pipelines.manifest import digest, load_manifest
+from pipelines.registry import build
+
+
+def loaded(folder: Path, device: str = "cpu") -> Pipeline:
+    """Return the pipeline in `folder`, loaded in this process."""
+    pipeline = build(load_manifest(folder), folder)
+    pipeline.load(device)
+    return pipeline
 
 
 def whole_run(

@@ -3,12 +3,14 @@
 import ctypes
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_NICENESS = 10  # of what is done ahead: the run that there is comes first
 
 # Fields of /proc/PID/stat behind the command's closing bracket (proc(5): 3, 4, 14 to 17, 24).
 _STATE, _PARENT, _TIMES, _RESIDENT = 0, 1, slice(11, 15), 21
@@ -40,6 +42,11 @@ def adopt_orphans() -> None:
     Raises OSError.
     """
     _control(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def give_way() -> None:
+    """Let this thread wait for others of this machine, from now on. Raises OSError."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _control(option: int, value: int) -> None:

@@ -6,7 +6,6 @@ Nothing is claimed: if another worker takes that job, what was read is thrown aw
 cannot be read, its own attempt will say so.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,10 +14,10 @@ from pathlib import Path
 
 from appliance.core.errors import ApplianceError
 from appliance.core.model import Job
+from appliance.core.processes import give_way
 from appliance.jobs.phases import Images
 
 _MOST = 1 << 30  # bytes of files; reading more ahead would cost more memory than it saves time
-_NICENESS = 10  # the run that there is comes first
 
 Peek = Callable[[], Job | None]
 Read = Callable[[Job], Images | None]
@@ -67,7 +66,7 @@ class _Reading(threading.Thread):
 
     def run(self) -> None:
         """Wait until a job is next, then read."""
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        give_way()
         try:
             while (job := self._peek()) is None:
                 if self.over.wait(self._poll.total_seconds()):

@@ -12,8 +12,8 @@ from appliance.core.model import Job, PipelineResult, ResultObject
 from appliance.jobs.ahead import ReadAhead, is_little
 from appliance.jobs.folders import Folders
 from appliance.jobs.heartbeat import Heartbeat
-from appliance.jobs.local import Outcome, Task
-from appliance.jobs.options import PipelineOptions, WorkerOptions
+from appliance.jobs.local import Outcome
+from appliance.jobs.options import WorkerOptions
 from appliance.jobs.phases import (
     Executor,
     Images,
@@ -26,6 +26,7 @@ from appliance.jobs.phases import (
 )
 from appliance.jobs.results import keep_only, write_object
 from pipelines.encode import EncodedObject, PriorObject, RunContext
+from pipelines.manifest import Manifest
 from pipelines.volume import Volume
 from results_store.commands import CompletedRun
 from results_store.store import Store
@@ -72,23 +73,25 @@ class Tools:
             files.setdefault(item.input_name, []).append(self.path_of(item.spool_name))
         return files
 
+    def run_of(self, job: Job, files: Mapping[str, list[Path]]) -> Run:
+        """Return what every attempt of the job runs; `files` are from `files_of`."""
+        pipeline = self.options.pipelines[job.pipeline]
+        return Run(
+            pipeline=pipeline,
+            manifest=self.folders.manifest_of(pipeline.folder),
+            digest=job.pipeline_digest,
+            run_uid=job.run_uid,
+            files=files,
+        )
+
     def _read_ahead(self, job: Job) -> Images | None:
         files = self.files_of(job)
         if not is_little([path for paths in files.values() for path in paths]):
             return None
-        pipeline = self.options.pipelines[job.pipeline]
-        manifest = self.folders.manifest_of(pipeline.folder)
-        images = read_images(manifest, files, lambda _: None)
+        run = self.run_of(job, files)
+        images = read_images(run.manifest, run.files, lambda _: None)
         if isinstance(self.executor, Prepares):
-            self.executor.prepare(
-                Task(
-                    pipeline=pipeline,
-                    digest=job.pipeline_digest,
-                    volumes=images.volumes,
-                    files=images.files,
-                    run_uid=job.run_uid,
-                )
-            )
+            self.executor.prepare(run.task(images))
         return images
 
 
@@ -111,21 +114,22 @@ class Attempt:
         Raises StaleClaim or Released where the attempt is not wanted any more, and the errors of
         reading, inferring, encoding and writing.
         """
-        pipeline = self._pipeline()
+        self._check_folder()
         paths = self._tools.files_of(self._job)
-        phases = self._phases(pipeline, paths)
+        run = self._tools.run_of(self._job, paths)
+        phases = self._phases(run)
         volumes = phases.read(lambda: self._tools.ahead.take(self._job))
         outcome = self._infer(phases, volumes)
         crash_point(CrashPoint.JOB_AFTER_INFER)
-        encoded = phases.encode(self._context(pipeline), volumes, outcome.output)
+        encoded = phases.encode(self._context(run.manifest), volumes, outcome.output)
         crash_point(CrashPoint.JOB_AFTER_ENCODE)
         with phases.phase("store", 0.95):
             objects = self._write(encoded)
         result = with_segments(outcome.output.result, encoded)
         return self._commit(result, outcome, objects, paths)
 
-    def _pipeline(self) -> PipelineOptions:
-        """Return the pipeline, which is still the one that the job was queued for."""
+    def _check_folder(self) -> None:
+        """Raise PermanentPipelineError where the pipeline is not what the job was queued for."""
         options = self._tools.options.pipelines[self._job.pipeline]
         digest = self._tools.folders.digest_of(options.folder)
         if digest != self._job.pipeline_digest:
@@ -134,17 +138,9 @@ class Attempt:
                 f"{self._job.pipeline_digest[:12]}, now {digest[:12]}); send the study again, or "
                 "put the old version back and retry"
             )
-        return options
 
-    def _phases(self, pipeline: PipelineOptions, paths: Mapping[str, list[Path]]) -> Phases:
-        tools, job = self._tools, self._job
-        run = Run(
-            pipeline=pipeline,
-            manifest=tools.folders.manifest_of(pipeline.folder),
-            digest=job.pipeline_digest,
-            run_uid=job.run_uid,
-            files=paths,
-        )
+    def _phases(self, run: Run) -> Phases:
+        tools = self._tools
         return Phases(run, tools.executor, tools.clock, self._heartbeat.tell, self.seconds)
 
     def _infer(self, phases: Phases, volumes: Mapping[str, Volume]) -> Outcome:
@@ -157,10 +153,10 @@ class Attempt:
             raise Released
         return outcome
 
-    def _context(self, pipeline: PipelineOptions) -> RunContext:
+    def _context(self, manifest: Manifest) -> RunContext:
         job, options = self._job, self._tools.options
         context = run_context(
-            self._tools.folders.manifest_of(pipeline.folder),
+            manifest,
             digest=job.pipeline_digest,
             run_uid=job.run_uid,
             created_at=job.created_at,

@@ -62,6 +62,16 @@ class Run:
     run_uid: str
     files: Mapping[str, Sequence[Path]]
 
+    def task(self, images: "Images") -> Task:
+        """Return what an executor is asked for, once the images are read."""
+        return Task(
+            pipeline=self.pipeline,
+            digest=self.digest,
+            volumes=images.volumes,
+            files=images.files,
+            run_uid=self.run_uid,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Images:
@@ -139,13 +149,7 @@ class Phases:
         """
         self._tell(_READ, "load")
         outcome = self._executor.run(
-            Task(
-                pipeline=self._run.pipeline,
-                digest=self._run.digest,
-                volumes=volumes,
-                files=self._files,
-                run_uid=self._run.run_uid,
-            ),
+            self._run.task(Images(volumes=volumes, files=self._files)),
             on_progress=lambda done, text: self._tell(_READ + _INFER * done, text),
             cancelled=cancelled,
         )

@@ -13,12 +13,11 @@ from pipelines.base import Pipeline
 from pipelines.codes import BOTH_LUNGS, LAA_950, OWN, PERC_15
 from pipelines.encode import encode
 from pipelines.folders import SHIPPED
-from pipelines.manifest import load_manifest
-from pipelines.registry import build
 from pipelines.series import read_volume
 from tests import chest, phantoms, readback
 from tests.chest import phantom
 from tests.counterparts import dciodvfy_errors
+from tests.runs import loaded
 from tests.volumes import given
 
 FOLDER = SHIPPED["chest-ct-densitometry"]
@@ -36,9 +35,7 @@ class Encoded:
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
-    built = build(load_manifest(FOLDER), FOLDER)
-    built.load("cpu")
-    return built
+    return loaded(FOLDER)
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,13 @@ from appliance.core.errors import InputRefused
 from pipelines.base import Pipeline, PipelineOutput
 from pipelines.encode import encode
 from pipelines.folders import SHIPPED
-from pipelines.manifest import load_manifest
-from pipelines.registry import build
 from pipelines.segmentation import read_segmentation
 from pipelines.series import read_volume
 from pipelines.volume import Volume
 from tests import phantoms
 from tests.counterparts import dciodvfy_errors
 from tests.reformat import LEG
+from tests.runs import loaded
 from tests.volumes import given
 
 FOLDER = SHIPPED["pet-ct-uptake"]
@@ -37,9 +36,7 @@ def volumes() -> dict[str, Volume]:
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
-    built = build(load_manifest(FOLDER), FOLDER)
-    built.load("cpu")
-    return built
+    return loaded(FOLDER)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.networks import LEVELS, Format, loaded, nearest, pipeline_folder
+from tests.networks import LEVELS, Format, nearest, pipeline_folder
+from tests.runs import loaded
 from tests.volumes import given, volume
 
 SHAPE = (20, 24, 28)

@@ -12,12 +12,11 @@ from appliance.core.errors import InputRefused
 from appliance.core.model import Side
 from pipelines.base import Pipeline
 from pipelines.folders import SHIPPED
-from pipelines.manifest import load_manifest
-from pipelines.registry import build
 from pipelines.resample import Grid, linear
 from pipelines.series import read_volume
 from pipelines.volume import Volume
 from tests.reformat import head_paths
+from tests.runs import loaded
 from tests.volumes import given
 
 ROLL = 15.0
@@ -27,9 +26,7 @@ HIPPOCAMPUS_ML, PALLIDUM_ML = 8.97, 3.67  # of the head as it is
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
     folder = SHIPPED["brain-mr"]
-    built = build(load_manifest(folder), folder)
-    built.load("cpu")
-    return built
+    return loaded(folder)
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,11 @@ from pipelines.folders import SHIPPED
 from pipelines.hippocampus_mr.scripts.measure import dice
 from pipelines.hippocampus_mr.scripts.ranges import read_nifti
 from pipelines.manifest import load_manifest
-from pipelines.registry import build
 from pipelines.series import read_volume
 from pipelines.volume import Volume
 from tests import bundles, phantoms
 from tests.reformat import HIPPOCAMPUS_CROP, Storage, head_paths, restored
+from tests.runs import loaded
 from tests.volumes import given
 
 pytestmark = bundles.quiet
@@ -39,9 +39,7 @@ PARTS = ("Anterior hippocampus", "Posterior hippocampus")
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
-    built = build(load_manifest(BUNDLE), BUNDLE)
-    built.load("cpu")
-    return built
+    return loaded(BUNDLE)
 
 
 def infer(pipeline: Pipeline, volume: Volume, scratch: Path) -> PipelineOutput:

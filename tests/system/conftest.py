@@ -15,6 +15,7 @@ from tests import phantoms
 from tests.appliance import Appliance, appliance, command, settings
 from tests.commands import Commands
 from tests.counterparts import Orthanc, free_port, orthanc
+from tests.jobs_world import World
 from tests.phantoms import Stored
 from tests.system.phantom import phantom_series
 
@@ -61,6 +62,22 @@ def brain(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
         if not out.exists():
             command("demo", "--once", "--json", str(out), "--keep", str(folder / "kept"))
     return json.loads(out.read_text()), folder / "kept"
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[LocalExecutor]:
+    """One for all tests of a module; its children are as another test left them."""
+    executor = LocalExecutor(warm_children=2, clock=SystemClock())
+    yield executor
+    executor.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path, executor: LocalExecutor) -> Iterator[World]:
+    """A store and a worker's tools, with the module's executor."""
+    world = World(tmp_path, executor=executor)
+    yield world
+    world.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import resource
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -31,14 +31,6 @@ OPTIONS = PipelineOptions(
     processes=20,
 )
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[LocalExecutor]:
-    """One for all tests; its child is as another test left it."""
-    executor = LocalExecutor(warm_children=2, clock=SystemClock())
-    yield executor
-    executor.close()
 
 
 def run(

@@ -1,6 +1,5 @@
 """Radiographs go the whole way: several in one pass, their numbers in a report that names each."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from appliance.core.clock import SystemClock
 from appliance.core.errors import ConfigError, InputRefused, PermanentPipelineError
 from appliance.core.model import PipelineResult
 from appliance.jobs.local import LocalExecutor
@@ -21,9 +19,9 @@ from pipelines.manifest import load_manifest
 from tests import networks
 from tests.builders import PATIENT, STUDY, instance, set_pixels, write
 from tests.counterparts import dciodvfy_errors
-from tests.networks import OUTPUTS, SCORES, Format, loaded, onnx_model, pipeline_folder
+from tests.networks import OUTPUTS, SCORES, Format, onnx_model, pipeline_folder
 from tests.readback import comments
-from tests.runs import whole_run
+from tests.runs import loaded, whole_run
 from tests.volumes import given
 
 # Of each image, how much brighter it is than the darkest of its pass: alone, that is 0.
@@ -74,13 +72,6 @@ def folder(tmp_path: Path, **changes: str) -> Path:
     written = {"keys": KEYS, "says": SAYS, "inputs": IMAGES} | changes
     network = onnx_model(BRIGHTER, first=np.array([0], dtype=np.int64))
     return pipeline_folder(tmp_path / "p", network, Format.ONNX, **written)
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[LocalExecutor]:
-    executor = LocalExecutor(warm_children=2, clock=SystemClock())
-    yield executor
-    executor.close()
 
 
 def said_of(folder: Path, files: list[Path]) -> PipelineResult:

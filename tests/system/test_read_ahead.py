@@ -1,7 +1,7 @@
 """While one study is inferred, the images of the next one are read, and prepared."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from appliance.core.backoff import Backoff
-from appliance.core.clock import SystemClock
 from appliance.core.model import Job, Priority
 from appliance.core.states import JobState
 from appliance.jobs import ahead
@@ -20,20 +19,6 @@ from pipelines.series import read_volume
 from pipelines.volume import Volume
 from tests.counterparts import wait_until
 from tests.jobs_world import FOLDER_OF, TROUBLE, World
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[LocalExecutor]:
-    executor = LocalExecutor(warm_children=1, clock=SystemClock())
-    yield executor
-    executor.close()
-
-
-@pytest.fixture
-def world(tmp_path: Path, executor: LocalExecutor) -> Iterator[World]:
-    world = World(tmp_path, executor=executor)
-    yield world
-    world.close()
 
 
 @pytest.fixture
@@ -75,20 +60,6 @@ def test_a_job_that_comes_while_this_one_runs_is_found(world: World, readers: li
     world.submit(TROUBLE, "t1")
     thread.join()
     assert readers[1:] == ["read-ahead"]
-
-
-def test_what_another_worker_took_is_thrown_away(world: World, readers: list[str]) -> None:
-    world.submit(TROUBLE, "slow")
-    second = world.submit(TROUBLE, "t1")
-    third = world.submit(TROUBLE, "another")
-    worker = world.worker()
-    worker.step()
-    taken = world.store.jobs.claim("w9", (TROUBLE,), timedelta(minutes=1), world.clock.now())
-    assert taken is not None
-    assert taken.job_id == second.job_id
-    worker.step()
-    assert world.store.jobs.get(third.job_id).state is JobState.DONE
-    assert readers == ["MainThread", "read-ahead", "MainThread"]
 
 
 def test_images_that_cannot_be_read_fail_their_own_job(world: World) -> None:
@@ -136,7 +107,9 @@ def test_what_cannot_be_prepared_is_inferred_without(warm: World) -> None:
     assert notes(warm, following) == ()
 
 
-def test_what_was_prepared_of_one_study_is_never_given_to_another(warm: World) -> None:
+def test_what_another_worker_took_is_thrown_away_and_given_to_no_other_study(
+    warm: World, readers: list[str]
+) -> None:
     warm.submit(TROUBLE, "slow")
     second = warm.submit(TROUBLE, "t1")
     third = warm.submit(TROUBLE, "another")
@@ -147,6 +120,7 @@ def test_what_was_prepared_of_one_study_is_never_given_to_another(warm: World) -
     assert taken.job_id == second.job_id
     worker.step()
     assert notes(warm, third) == ()
+    assert readers == ["MainThread", "read-ahead", "MainThread"]
 
 
 def test_who_the_patient_of_the_next_run_is_stays_out_of_the_log(

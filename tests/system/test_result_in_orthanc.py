@@ -9,13 +9,11 @@ import pydicom
 import pytest
 
 from appliance.core.backoff import Backoff
-from appliance.core.clock import SystemClock
 from appliance.core.model import Delivery, Job
 from appliance.core.states import DeliveryState, JobState
 from appliance.delivery.courier import Courier
 from appliance.delivery.lane import NotFound
 from appliance.delivery.options import CourierOptions, DestinationOptions
-from appliance.jobs.local import LocalExecutor
 from appliance.peers.client import DicomClient
 from appliance.peers.node import DicomNode
 from tests.builders import write
@@ -30,20 +28,6 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
     folder = tmp_path_factory.mktemp("pacs")
     with orthanc(folder, modalities={"APPLIANCE": free_port()}) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[LocalExecutor]:
-    executor = LocalExecutor(warm_children=2, clock=SystemClock())
-    yield executor
-    executor.close()
-
-
-@pytest.fixture
-def world(tmp_path: Path, executor: LocalExecutor) -> Iterator[World]:
-    world = World(tmp_path, executor=executor)
-    yield world
-    world.close()
 
 
 def client_of(pacs: Orthanc) -> DicomClient:

@@ -8,14 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pydicom
 import pytest
 
-from appliance.core.clock import SystemClock
 from appliance.core.crashpoints import VARIABLE, CrashPoint
 from appliance.core.model import Job
 from appliance.core.ports import Role
@@ -26,21 +25,6 @@ from pipelines.manifest import load_manifest
 from tests.jobs_world import BRIGHT, FOLDER_OF, TROUBLE, World, arm
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[LocalExecutor]:
-    """One for the workers of all tests, one after the other; its children stay warm."""
-    executor = LocalExecutor(warm_children=2, clock=SystemClock())
-    yield executor
-    executor.close()
-
-
-@pytest.fixture
-def world(tmp_path: Path, executor: LocalExecutor) -> Iterator[World]:
-    world = World(tmp_path, executor=executor)
-    yield world
-    world.close()
 
 
 def in_state(world: World, job: Job, *states: JobState) -> Callable[[], bool]:

@@ -19,11 +19,11 @@ from tests.bundles import (
     Config,
     config,
     intensity_bundle,
-    loaded,
     quiet,
     transform,
 )
 from tests.phantoms import STORAGES, Stored, slices, stored, stored_enhanced, truth
+from tests.runs import loaded
 from tests.volumes import given
 
 pytestmark = quiet

@@ -9,7 +9,8 @@ from monai.networks.nets import UNet
 
 from pipelines.coding import verify_codes
 from pipelines.manifest import load_manifest
-from tests.bundles import ZOO, loaded, quiet, save_weights, sha256
+from tests.bundles import ZOO, quiet, save_weights, sha256
+from tests.runs import loaded
 
 pytestmark = quiet
 

@@ -32,7 +32,6 @@ from tests.bundles import (
     config,
     intensity_bundle,
     intensity_network,
-    loaded,
     metadata,
     output,
     quiet,
@@ -40,6 +39,7 @@ from tests.bundles import (
     transform,
     write_manifest,
 )
+from tests.runs import loaded
 from tests.volumes import given, volume
 
 pytestmark = quiet

@@ -20,11 +20,11 @@ from tests.bundles import (
     config,
     intensity_bundle,
     intensity_network,
-    loaded,
     metadata,
     quiet,
     transform,
 )
+from tests.runs import loaded
 from tests.volumes import given, volume
 
 pytestmark = quiet

@@ -22,7 +22,8 @@ from pipelines.base import PipelineOutput
 from pipelines.manifest import load_manifest
 from pipelines.registry import build
 from pipelines.volume import Labels, Volume
-from tests.bundles import SPLEEN, ZOO, loaded, output, quiet, write_manifest, zoo_bundle
+from tests.bundles import SPLEEN, ZOO, output, quiet, write_manifest, zoo_bundle
+from tests.runs import loaded
 from tests.volumes import given, volume
 
 pytestmark = quiet

@@ -11,10 +11,10 @@ from appliance.core.model import Finding, Side
 from pipelines.base import Pipeline, PipelineOutput
 from pipelines.folders import SHIPPED
 from pipelines.manifest import load_manifest
-from pipelines.registry import build
 from pipelines.series import read_volume
 from tests import chest
 from tests.chest import Chest, phantom
+from tests.runs import loaded
 from tests.volumes import given
 
 FINE = (1.5, 2.5, 2.5)
@@ -26,9 +26,7 @@ VOLUME, MEAN, LAA_950, PERC_15 = range(4)
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
-    built = build(load_manifest(FOLDER), FOLDER)
-    built.load("cpu")
-    return built
+    return loaded(FOLDER)
 
 
 def run(pipeline: Pipeline, given_chest: Chest, **attributes: object) -> PipelineOutput:

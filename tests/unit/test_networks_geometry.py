@@ -8,7 +8,7 @@ from pydicom import Dataset
 
 from pipelines.volume import Volume, patient_axes
 from tests.builders import set_pixels
-from tests.networks import Format, content, loaded, looking, nearest, pipeline_folder
+from tests.networks import Format, content, looking, nearest, pipeline_folder
 from tests.phantoms import (
     STORAGES,
     labels_at,
@@ -18,6 +18,7 @@ from tests.phantoms import (
     truth,
     volume_labels,
 )
+from tests.runs import loaded
 from tests.volumes import given
 
 STEPS = """

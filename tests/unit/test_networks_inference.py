@@ -24,13 +24,13 @@ from tests.networks import (
     Tiny,
     content,
     exported,
-    loaded,
     looking,
     nearest,
     onnx_model,
     pipeline_folder,
     scripted,
 )
+from tests.runs import loaded
 from tests.volumes import given, volume
 
 SHAPE = (9, 10, 11)

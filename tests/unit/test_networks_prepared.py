@@ -8,8 +8,9 @@ import pytest
 
 from appliance.core.errors import PermanentPipelineError
 from pipelines.base import Prepares
-from tests.networks import SCORES, Format, loaded, nearest, onnx_model, pipeline_folder
+from tests.networks import SCORES, Format, nearest, onnx_model, pipeline_folder
 from tests.phantoms import slices, stored
+from tests.runs import loaded
 from tests.volumes import given, volume
 
 STEPS = """

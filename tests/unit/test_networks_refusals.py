@@ -29,11 +29,11 @@ from tests.networks import (
     Format,
     Tiny,
     content,
-    loaded,
     nearest,
     onnx_model,
     pipeline_folder,
 )
+from tests.runs import loaded
 from tests.volumes import given, volume
 
 SHAPE = (6, 7, 8)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from appliance.core.model import Job
-from tests.web.world import Template, World, made_world, make_template, phantom, served
+from tests.web.world import Template, World, enter, made_world, make_template, phantom, served
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +56,13 @@ def base(world: World) -> Iterator[str]:
 def client(base: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=base, follow_redirects=False) as made:
         yield made
+
+
+@pytest.fixture
+def reader(client: httpx.Client, world: World) -> httpx.Client:
+    """A client with which the reader is signed in."""
+    enter(client, world)
+    return client
 
 
 class Complaints(list[str]):

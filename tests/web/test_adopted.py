@@ -6,7 +6,6 @@ from io import BytesIO
 
 import httpx
 import numpy as np
-import pytest
 from pydicom import Dataset, dcmread
 
 from appliance.core.model import Job, ObjectKind, PipelineResult, Side
@@ -22,15 +21,8 @@ from tests.web.world import (
     MARKER_COLOR,
     SHAPE,
     World,
-    enter,
     segment_of,
 )
-
-
-@pytest.fixture
-def reader(client: httpx.Client, world: World) -> httpx.Client:
-    enter(client, world)
-    return client
 
 
 def finish_by_itself(world: World, change: Callable[[Dataset], None]) -> Job:

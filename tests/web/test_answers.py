@@ -13,12 +13,6 @@ from tests.web.world import ROOT, World, enter, hidden
 GOOD = {"agreement": "partly", "reasons": ["outline-too-large", "lesion"], "comment": "near"}
 
 
-@pytest.fixture
-def reader(client: httpx.Client, world: World) -> httpx.Client:
-    enter(client, world)
-    return client
-
-
 def fields(page: str) -> dict[str, str]:
     panel = page[page.index('id="feedback"') :]
     return {name: hidden(panel, name) for name in ("csrf", "opened")}

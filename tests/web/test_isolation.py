@@ -3,13 +3,7 @@
 import httpx
 import pytest
 
-from tests.web.world import World, enter
-
-
-@pytest.fixture
-def reader(client: httpx.Client, world: World) -> httpx.Client:
-    enter(client, world)
-    return client
+from tests.web.world import World
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import httpx
-import pytest
 from playwright.sync_api import Page, expect
 
 from appliance.core.model import Job
@@ -19,12 +18,6 @@ RELEASE = PipelineRelease(
     reference="acceptance test 17",
     ends_on="2027-11-01",
 )
-
-
-@pytest.fixture
-def reader(client: httpx.Client, world: World) -> httpx.Client:
-    enter(client, world)
-    return client
 
 
 def test_the_list_has_every_version_with_what_becomes_of_its_results(

@@ -32,12 +32,6 @@ from tests.web.world import (
 )
 
 
-@pytest.fixture
-def reader(client: httpx.Client, world: World) -> httpx.Client:
-    enter(client, world)
-    return client
-
-
 def png(client: httpx.Client, path: str) -> np.ndarray:
     answer = client.get(path)
     assert answer.headers["content-type"] == "image/png"

@@ -10,15 +10,9 @@ from appliance.core.model import Job
 from appliance.core.states import RouteState
 from appliance.intake.completion import Signal
 from feedback.status import signal_words
-from tests.web.world import World, enter, hidden
+from tests.web.world import World, hidden
 
 RULE = "brain volumes"
-
-
-@pytest.fixture
-def reader(client: httpx.Client, world: World) -> httpx.Client:
-    enter(client, world)
-    return client
 
 
 def test_a_held_route_goes_on_when_a_person_says_so(
